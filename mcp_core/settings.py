@@ -1,0 +1,188 @@
+"""Settings: `MCP_*` names from the environment, a `.env` file and Streamlit secrets, checked before anything starts.
+
+Nothing is read at import; `load_settings()` is the factory.
+"""
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Any, Literal
+
+from dotenv import dotenv_values
+from platformdirs import user_data_path
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, SecretStr, ValidationError
+
+from mcp_core.errors import ConfigurationError
+
+__all__ = ["SETTINGS_VERSION", "Settings", "load_settings"]
+
+SETTINGS_VERSION = 1
+"""Version of the names below. `MCP_SETTINGS_VERSION` states the one a deployment was written for."""
+
+_SIZE = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(b|kb|mb|gb|kib|mib|gib)?\s*$", re.IGNORECASE)
+_SIZE_UNITS = {"b": 1, "kb": 1000, "mb": 1000**2, "gb": 1000**3, "kib": 1024, "mib": 1024**2, "gib": 1024**3}
+_DURATION = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(s|m|h|d)?\s*$", re.IGNORECASE)
+_DURATION_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def _quantity(pattern: re.Pattern[str], units: Mapping[str, int], base: str) -> BeforeValidator:
+    def parse(value: object) -> object:
+        if isinstance(value, str) and (match := pattern.match(value)):
+            return float(match[1]) * units[(match[2] or base).lower()]
+        return value
+
+    return BeforeValidator(parse)
+
+
+def _paths(value: object) -> object:
+    return tuple(Path(p) for p in value.split(os.pathsep) if p) if isinstance(value, str) else value
+
+
+Bytes = Annotated[int, _quantity(_SIZE, _SIZE_UNITS, "b")]
+Seconds = Annotated[float, _quantity(_DURATION, _DURATION_UNITS, "s")]
+Paths = Annotated[tuple[Path, ...], BeforeValidator(_paths)]
+
+
+class Settings(BaseModel):
+    """All settings of the panel. The environment name is `MCP_` and the field's name in capitals.
+
+    Every one has a default that works on one machine with nothing else installed.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    settings_version: int = Field(
+        SETTINGS_VERSION, ge=1, description="Version of the settings a deployment was written for."
+    )
+    data_dir: Path = Field(
+        default_factory=lambda: user_data_path("model-control-panel", appauthor=False),
+        description="Where history, cache, logs and the local model are kept.",
+    )
+    database_url: str = Field("", description="SQLAlchemy URL of the history; empty for SQLite in the data directory.")
+    cache_backend: Literal["sqlite", "memory", "filesystem", "redis", "tiered"] = Field(
+        "sqlite", description="Where answers are remembered."
+    )
+    cache_ttl: Seconds = Field(7 * 86400.0, gt=0, description="How long an answer stays fresh: seconds, or 90m, 12h, 7d.")
+    cache_max_bytes: Bytes = Field(500_000_000, ge=1_000_000, description="Largest size of the cache: bytes, or 500MB.")
+    redis_url: str = Field("", description="redis:// or rediss:// URL, for the redis and tiered caches.")
+    workers: int = Field(8, ge=1, le=256, description="Runs executed at the same time by this process.")
+    queue_size: int = Field(1000, ge=1, le=1_000_000, description="Runs that may wait in this process.")
+    master_key: SecretStr = Field(
+        SecretStr(""), description="Secret that isolates cache entries and seals keys; empty for a file made on first use."
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field(
+        "INFO", description="Least severe level that is logged."
+    )
+    allow_code: Literal["auto", "yes", "no"] = Field(
+        "auto", description="Whether people's scripts and notebooks may run; auto means on loopback alone."
+    )
+    public_url: str = Field(
+        "", pattern=r"^(https?://\S+)?$", description="Address people reach the app at, for links made outside a page."
+    )
+    providers_file: Path | None = Field(
+        None, description="TOML file of model servers; default providers.toml in the data directory."
+    )
+    scripts_dirs: Paths = Field((), description="Directories scripts may be run from, separated as in PATH.")
+    notebooks_dirs: Paths = Field((), description="Directories notebooks may be run from, separated as in PATH.")
+    local_model: str = Field(
+        "", description="A GGUF file to serve as the local model, instead of the bundled one; `off` for none."
+    )
+
+    _values: Mapping[str, str] = PrivateAttr(default=MappingProxyType({}))
+    _secrets: Mapping[str, Any] = PrivateAttr(default=MappingProxyType({}))
+    _sources: Mapping[str, str] = PrivateAttr(default=MappingProxyType({}))
+
+    def value_of(self, name: str) -> str | None:
+        """The value of any environment name (a provider's key, say) from the environment, `.env` or secrets."""
+        return self._values.get(name)
+
+    @property
+    def secret_tables(self) -> Mapping[str, Any]:
+        """Tables of the Streamlit secrets file, such as `providers`."""
+        return self._secrets
+
+    def source_of(self, field: str) -> str:
+        """Where a setting came from: `default`, `environment`, `.env` or `secrets.toml`."""
+        return self._sources.get(f"MCP_{field.upper()}", "default")
+
+
+def load_settings(
+    environ: Mapping[str, str] | None = None,
+    *,
+    directory: Path | None = None,
+) -> Settings:
+    """Read and check all settings; the environment wins over `.env`, and that over Streamlit secrets.
+
+    Args:
+        environ: names and values; default the process's environment.
+        directory: where `.env` and `.streamlit/secrets.toml` are looked for; default the working directory.
+
+    Raises:
+        ConfigurationError: a value is bad, a `MCP_*` name is unknown, a file cannot be read, or the settings are
+            newer than this version understands. It names the setting, what was found and what is allowed.
+    """
+    environ = os.environ if environ is None else environ
+    directory = Path.cwd() if directory is None else directory
+    values: dict[str, str] = {}
+    sources: dict[str, str] = {}
+    tables: dict[str, Any] = {}
+    for source, layer in (
+        ("secrets.toml", _secrets(directory)),
+        (".env", dotenv_values(directory / ".env")),
+        ("environment", environ),
+    ):
+        for name, value in layer.items():
+            if isinstance(value, Mapping):
+                tables[name] = value
+            elif value is not None and str(value) != "":
+                values[name] = str(value)
+                sources[name] = source
+    given = {name: value for name, value in values.items() if name.startswith("MCP_")}
+    known = {f"MCP_{field.upper()}": field for field in Settings.model_fields}
+    for name in given:
+        if name not in known:
+            close = get_close_matches(name, known, n=1)
+            hint = f"Did you mean {close[0]}?" if close else f"Known are: {', '.join(sorted(known))}."
+            raise ConfigurationError(f"{name} (from {sources[name]}) is not a setting.", hint=hint, field=name)
+    try:
+        settings = Settings.model_validate({known[name]: value for name, value in given.items()})
+    except ValidationError as error:
+        raise _explain(error, sources) from None
+    if settings.settings_version > SETTINGS_VERSION:
+        raise ConfigurationError(
+            f"The settings are of version {settings.settings_version}; this version understands up to {SETTINGS_VERSION}.",
+            hint="Update Model Control Panel, or lower MCP_SETTINGS_VERSION after checking every setting.",
+            field="MCP_SETTINGS_VERSION",
+        )
+    settings._values = MappingProxyType(values)
+    settings._secrets = MappingProxyType(tables)
+    settings._sources = MappingProxyType(sources)
+    return settings
+
+
+def _secrets(directory: Path) -> Mapping[str, Any]:
+    for path in (directory / ".streamlit" / "secrets.toml", Path.home() / ".streamlit" / "secrets.toml"):
+        if path.is_file():
+            try:
+                return tomllib.loads(path.read_text("utf-8"))
+            except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+                raise ConfigurationError(
+                    f"{path.name} cannot be read: {error}.", hint="Mend the file; it has to be TOML.", field=str(path)
+                ) from None
+    return {}
+
+
+def _explain(error: ValidationError, sources: Mapping[str, str]) -> ConfigurationError:
+    first = error.errors(include_url=False)[0]
+    field = str(first["loc"][0])
+    name = f"MCP_{field.upper()}"
+    shown = "(hidden)" if field == "master_key" else repr(first["input"])
+    return ConfigurationError(
+        f"{name} (from {sources.get(name, 'default')}) is {shown}: {first['msg']}.",
+        hint=f"{Settings.model_fields[field].description}",
+        field=name,
+    )
