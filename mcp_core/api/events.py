@@ -1,0 +1,79 @@
+"""The ordered event log of a run that lives in this process."""
+
+import threading
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from mcp_core.models import RunEvent, utcnow
+
+__all__ = ["EventLog"]
+
+
+class EventLog:
+    """Events of one run, in order from 1; readers wait for what comes next. Thread-safe.
+
+    Tokens are kept as they came, so that a reader that starts late sees the whole answer.
+    """
+
+    def __init__(self, run_id: str) -> None:
+        self.run_id = run_id
+        self._events: list[RunEvent] = []
+        self._changed = threading.Condition()
+        self._closed = False
+        self._stored = 0
+
+    def append(self, kind: str, data: Mapping[str, Any] | None = None) -> None:
+        """Add an event; after `close` it is dropped: a finished run says nothing more."""
+        with self._changed:
+            if self._closed:
+                return
+            self._events.append(
+                RunEvent.model_construct(
+                    run_id=self.run_id, seq=len(self._events) + 1, kind=kind, at=utcnow(), data=dict(data or {})
+                )
+            )
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """No more events will come; readers end."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def after(self, seq: int) -> list[RunEvent]:
+        """Events later than `seq` that are there now."""
+        with self._changed:
+            return self._events[seq:]
+
+    def follow(self, seq: int = 0) -> Iterator[RunEvent]:
+        """Events later than `seq`, as they come, until the run has finished."""
+        while True:
+            with self._changed:
+                while len(self._events) <= seq and not self._closed:
+                    self._changed.wait()
+                batch = self._events[seq:]
+            if not batch:
+                return
+            yield from batch
+            seq += len(batch)
+
+    def durable(self) -> list[RunEvent]:
+        """Events that stay in the history: all but the tokens, whose text is the run's output."""
+        with self._changed:
+            return [event for event in self._events if event.kind != "token"]
+
+    def unstored(self) -> list[RunEvent]:
+        """Events not handed out by this method before, with tokens in a row joined into one."""
+        with self._changed:
+            fresh = self._events[self._stored :]
+            self._stored = len(self._events)
+        joined: list[RunEvent] = []
+        for event in fresh:
+            last = joined[-1] if joined else None
+            if last is not None and last.kind == event.kind == "token":
+                text = last.data.get("text", "") + event.data.get("text", "")
+                # The later number: a reader that continues after it has missed nothing.
+                joined[-1] = event.model_copy(update={"data": {"text": text}})
+            else:
+                joined.append(event)
+        return joined

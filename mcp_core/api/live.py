@@ -1,0 +1,86 @@
+"""A run while this process has it: its record, events, token, and what its calls added up to."""
+
+import threading
+from collections.abc import Iterable
+from concurrent.futures import Future
+from decimal import Decimal
+
+from mcp_core.api.events import EventLog
+from mcp_core.control import CancelToken
+from mcp_core.models import Attempt, CacheOutcome, Run, Usage
+from mcp_core.providers.base import Completion
+from mcp_core.types.base import BaseMCPConfig, TypeDefinition
+
+__all__ = ["LiveRun", "Tally"]
+
+
+class Tally:
+    """What the model calls of one run add up to."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._done: list[Completion] = []
+        self._failed: list[Attempt] = []
+
+    def add(self, completion: Completion) -> None:
+        """Count a finished call."""
+        with self._lock:
+            self._done.append(completion)
+
+    def add_failed(self, attempts: Iterable[Attempt]) -> None:
+        """Keep the attempts of a call that came to nothing."""
+        with self._lock:
+            self._failed.extend(attempts)
+
+    def usage(self) -> Usage:
+        """Tokens of all calls."""
+        return sum((c.usage for c in self._done), Usage())
+
+    def cost_usd(self) -> Decimal | None:
+        """Dollars of all calls; None as soon as one price is unknown, and where there was no call."""
+        costs = [c.cost_usd for c in self._done]
+        if not costs or any(cost is None for cost in costs):
+            return None
+        return sum((cost for cost in costs if cost is not None), Decimal(0))
+
+    def attempts(self) -> tuple[Attempt, ...]:
+        """All tries at model servers, in order."""
+        return (*(a for c in self._done for a in c.attempts), *self._failed)
+
+    def cache(self) -> CacheOutcome:
+        """One outcome for all calls: `hit` if every call was one; else the least cached of them."""
+        outcomes = [c.cache for c in self._done]
+        if len(outcomes) == 1:
+            return outcomes[0]
+        for name in ("miss", "bypass", "stale"):
+            if any(o.outcome == name for o in outcomes):
+                worst = next(o for o in outcomes if o.outcome == name)
+                break
+        else:
+            if not outcomes:
+                return CacheOutcome()
+            worst = outcomes[0]
+        usd = [o.saved_usd for o in outcomes if o.saved_usd is not None]
+        seconds = [o.saved_seconds for o in outcomes if o.saved_seconds is not None]
+        return worst.model_copy(
+            update={"saved_usd": sum(usd, Decimal(0)) if usd else None, "saved_seconds": sum(seconds) if seconds else None}
+        )
+
+
+class LiveRun:
+    """A run this process has queued or is running."""
+
+    def __init__(self, run: Run, config: BaseMCPConfig, definition: TypeDefinition[BaseMCPConfig], *, stream: bool) -> None:
+        self.run = run
+        self.config = config
+        self.definition = definition
+        self.stream = stream
+        self.events = EventLog(run.id)
+        self.token = CancelToken()
+        self.tally = Tally()
+        self.future: Future[Run] = Future()
+        self._finish = threading.Lock()
+
+    def claim_finish(self) -> bool:
+        """Whether the caller may finish the run: true once."""
+        return self._finish.acquire(blocking=False)

@@ -1,0 +1,126 @@
+"""Logging: a console for people and a structured file for machines, both redacted.
+
+As a library `mcp_core` is silent; `configure_logs` is called by the app and the command line.
+"""
+
+import json
+import logging
+import sys
+import traceback
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from loguru import logger
+
+from mcp_core.settings import Settings
+
+if TYPE_CHECKING:
+    from loguru import Record
+
+__all__ = ["LOG_FILE", "configure_logs", "set_level"]
+
+LOG_FILE = "panel.log"
+"""Name of the structured log in the folder `logs` of the data directory: one JSON object a line."""
+
+_CONTEXT = ("run_id", "actor", "task")
+
+
+class _Intercept(logging.Handler):
+    """Passes records of the standard library's logging on to loguru."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Send one record on, at its own level and as its own module."""
+        try:
+            level: str | int = logger.level(record.levelname).name
+        except ValueError:
+            level = record.levelno
+        message = record.getMessage()
+        logger.opt(exception=record.exc_info, depth=6).patch(_named(record.name)).log(level, "{}", message)
+
+
+def _named(name: str) -> Callable[["Record"], None]:
+    def rename(record: "Record") -> None:
+        record["name"] = name
+
+    return rename
+
+
+def _as_json(record: "Record", redact: Callable[[str], str]) -> str:
+    line: dict[str, Any] = {
+        "at": record["time"].isoformat(),
+        "level": record["level"].name,
+        "message": record["message"],
+        "logger": record["name"],
+        "line": record["line"],
+        "thread": record["thread"].name,
+        "process": record["process"].id,
+    }
+    line.update(record["extra"])
+    exception = record["exception"]
+    if exception is not None:
+        line["exception"] = "".join(traceback.format_exception(exception.type, exception.value, exception.traceback))
+    return redact(json.dumps(line, ensure_ascii=False, default=str))
+
+
+def _as_text(record: "Record", redact: Callable[[str], str]) -> str:
+    context = " ".join(str(record["extra"][name]) for name in _CONTEXT if name in record["extra"])
+    text = f"{record['time']:%H:%M:%S} {record['level'].name:<8} {record['message']}"
+    if context:
+        text += f"  ({context})"
+    exception = record["exception"]
+    if exception is not None:
+        text += "\n" + "".join(traceback.format_exception(exception.type, exception.value, exception.traceback)).rstrip()
+    return redact(text)
+
+
+def _format(render: Callable[["Record", Callable[[str], str]], str], redact: Callable[[str], str]) -> Any:
+    # Redacting the finished line, traceback included, is the only place where nothing slips by. Loguru formats what
+    # this returns once more: the line goes through a field, so that braces in it stay as they are.
+    def line(record: "Record") -> str:
+        record["extra"]["_line"] = ""
+        extra = {name: value for name, value in record["extra"].items() if name != "_line"}
+        text = render({**record, "extra": extra}, redact)  # type: ignore[arg-type]  # a copy of a TypedDict
+        record["extra"]["_line"] = text
+        return "{extra[_line]}\n"
+
+    return line
+
+
+def configure_logs(settings: Settings, redact: Callable[[str], str], *, console: bool = True) -> None:
+    """Set up all logging of this process; calling it again replaces the former set-up.
+
+    Args:
+        settings: gives the level (`MCP_LOG_LEVEL`) and the directory.
+        redact: masks secrets in a finished line.
+        console: whether people read standard error.
+
+    The file rotates at 10 MB, keeps 10 files compressed, and is left out (with a warning) where it cannot be written.
+    """
+    logger.remove()
+    logger.enable("mcp_core")
+    if console:
+        logger.add(sys.stderr, level=settings.log_level, format=_format(_as_text, redact), diagnose=False)
+    path = settings.data_dir / "logs" / LOG_FILE
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        logger.add(
+            path,
+            level=settings.log_level,
+            format=_format(_as_json, redact),
+            rotation="10 MB",
+            retention=10,
+            compression="gz",
+            encoding="utf-8",
+            diagnose=False,
+            delay=True,
+        )
+    except OSError as error:
+        logger.warning("The log file {} cannot be written: {}. Logs go to the console alone.", path, error)
+    logging.basicConfig(handlers=[_Intercept()], level=logging.WARNING, force=True)
+    if settings.log_level == "DEBUG":
+        logging.getLogger("mcp_core").setLevel(logging.DEBUG)
+
+
+def set_level(settings: Settings, redact: Callable[[str], str], level: str) -> None:
+    """Log from `level` upwards from now on, until the process ends."""
+    configure_logs(settings.model_copy(update={"log_level": level}), redact)
