@@ -136,10 +136,20 @@ class CallScope:
 
 
 class WireProtocol(Protocol):
-    """How one family of model servers is spoken to. Stateless; raises `APIError` for an answer it cannot read."""
+    """How one family of model servers is spoken to. Stateless; raises `APIError` for an answer it cannot read.
 
-    name: str
-    path: str
+    Attributes:
+        path, models_path: what follows the base URL for a completion (POST) and for the list of models (GET).
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def path(self) -> str: ...
+
+    @property
+    def models_path(self) -> str: ...
 
     def headers(self, api_key: str | None) -> dict[str, str]:
         """Headers that authenticate and announce the protocol's version."""
