@@ -5,6 +5,8 @@ import threading
 from collections.abc import Iterable
 from typing import Any
 
+from mcp_core.models import RunOutput
+
 __all__ = ["MASK", "Redactor", "redactor"]
 
 MASK = "[redacted]"
@@ -77,6 +79,12 @@ class Redactor:
         if isinstance(value, list | tuple):
             return [self.data(item) for item in value]
         return value
+
+    def output(self, output: RunOutput) -> RunOutput:
+        """`output` with known secrets masked: a server may echo the key it was sent."""
+        if self._pattern is None:
+            return output
+        return output.model_copy(update={"text": self.known(output.text), "data": self.data(output.data)})
 
 
 redactor = Redactor()

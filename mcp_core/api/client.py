@@ -1,0 +1,250 @@
+"""`MCPClient`: the one door to the panel, for pages, the command line, the web API and people's own code."""
+
+import asyncio
+from collections.abc import Mapping
+from concurrent.futures import Future
+from types import TracebackType
+from typing import Any, Self
+
+from mcp_core.api.caching import CacheService
+from mcp_core.api.execution import Engine
+from mcp_core.api.handle import RunHandle
+from mcp_core.api.live import LiveRun
+from mcp_core.api.runs import RunService
+from mcp_core.api.tasks import EXAMPLES, TaskService
+from mcp_core.cache.factory import open_cache
+from mcp_core.errors import ConfigurationError
+from mcp_core.models import Actor, Run, RunError, RunStatus, new_id, utcnow
+from mcp_core.providers.registry import Providers
+from mcp_core.security.permissions import check
+from mcp_core.security.redaction import redactor
+from mcp_core.settings import Settings, load_settings
+from mcp_core.store import Store, open_store
+from mcp_core.types.base import BaseMCPConfig
+from mcp_core.types.registry import Registry, default_registry
+from mcp_core.types.variables import validate_variables
+
+__all__ = ["MCPClient"]
+
+
+class MCPClient:
+    """Defines, runs, follows and finds model-based tasks.
+
+    One client holds one engine, one cache and one history; a process needs one. Use it as a context manager, or call
+    `close`.
+
+    Args:
+        settings: default: from the environment, `.env` and Streamlit secrets.
+        registry: the types that can be run; default: built-in ones and installed plugins.
+        actor: who asks, where a call names nobody.
+        adopt: whether runs that a dead process left queued go on here; for processes that live long.
+
+    Raises:
+        ConfigurationError: a setting or the providers file is wrong; nothing is left half started.
+        StoreError: the history cannot be opened.
+    """
+
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        *,
+        registry: Registry | None = None,
+        actor: Actor | None = None,
+        adopt: bool = False,
+    ) -> None:
+        self.settings = settings or load_settings()
+        self.registry = registry or default_registry()
+        self.actor = actor or Actor()
+        redactor.learn([self.settings.master_key.get_secret_value()])
+        self._cache = open_cache(self.settings)
+        self.providers = Providers(self.settings, self._cache)
+        self.store: Store = open_store(self.settings.database_url, data_dir=self.settings.data_dir)
+        self._engine = Engine(
+            self.store,
+            self.providers,
+            self.registry,
+            workers=self.settings.workers,
+            queue_size=self.settings.queue_size,
+            adopt=adopt,
+        )
+        self.runs = RunService(self.store, self._engine, self.submit, self.actor)
+        self.tasks = TaskService(self.registry, (self.settings.data_dir / "tasks", EXAMPLES))
+        self.cache = CacheService(self._cache, self.store, self.settings, self.actor)
+        if adopt:
+            self._engine.start()
+
+    def execute(
+        self,
+        config: BaseMCPConfig | Mapping[str, Any],
+        variables: Mapping[str, Any] | None = None,
+        *,
+        actor: Actor | None = None,
+        run_id: str | None = None,
+    ) -> Run:
+        """Run a task and wait for it.
+
+        Args:
+            config: a config, or its fields with `type`.
+            variables: values by name; those with a default may be left out.
+            run_id: an id of your own; a run with that id is started once, and found again afterwards.
+
+        Returns:
+            The finished run, whatever its status: a task that failed is a run with an `error`.
+
+        Raises:
+            ConfigurationError: the config or a variable is wrong.
+            PermissionDeniedError: the actor may not run tasks.
+            ResourceLimitError: the queue is full.
+        """
+        return self._begin(config, variables, actor=actor, run_id=run_id, stream=False, durable=False).result()
+
+    def submit(
+        self,
+        config: BaseMCPConfig | Mapping[str, Any],
+        variables: Mapping[str, Any] | None = None,
+        *,
+        actor: Actor | None = None,
+        run_id: str | None = None,
+        parent_id: str | None = None,
+        retry_of: str | None = None,
+        stream: bool = True,
+    ) -> RunHandle:
+        """Start a run and return at once; the run is recorded by then and goes on by itself.
+
+        Args:
+            parent_id: the run on whose behalf this one is started; retry_of: the run this one repeats.
+            stream: whether the answer's tokens come as events.
+
+        Raises:
+            As `execute`.
+        """
+        return self._begin(
+            config,
+            variables,
+            actor=actor,
+            run_id=run_id,
+            parent_id=parent_id,
+            retry_of=retry_of,
+            stream=stream,
+            durable=True,
+        )
+
+    async def aexecute(
+        self,
+        config: BaseMCPConfig | Mapping[str, Any],
+        variables: Mapping[str, Any] | None = None,
+        *,
+        actor: Actor | None = None,
+        run_id: str | None = None,
+    ) -> Run:
+        """As `execute`, for `async` callers; cancelling the awaiting task cancels the run."""
+        handle = await asyncio.to_thread(self.submit, config, variables, actor=actor, run_id=run_id, stream=False)
+        future = handle.future
+        if future is None:
+            return await asyncio.to_thread(handle.result)
+        try:
+            return await asyncio.wrap_future(future)
+        except asyncio.CancelledError:
+            self._engine.cancel(handle.id)
+            raise
+
+    def parse(self, raw: Mapping[str, Any], *, source: str = "config") -> BaseMCPConfig:
+        """Turn fields with `type` into a config.
+
+        Raises:
+            ConfigurationError: it names source, field, what was found and what is allowed.
+        """
+        return self.registry.parse(raw, source=source)
+
+    def save_draft(self, payload: Mapping[str, Any], *, actor: Actor | None = None) -> str:
+        """Keep a form's state that is too large for a URL; returns an unguessable id."""
+        return self.store.put_draft((actor or self.actor).id, dict(payload))
+
+    def load_draft(self, draft_id: str) -> dict[str, Any] | None:
+        """The form state kept under `draft_id`; None where there is none (any more)."""
+        return self.store.get_draft(draft_id)
+
+    def close(self, *, drain_seconds: float = 10.0) -> None:
+        """Let running runs finish for `drain_seconds`, stop the rest, and release everything."""
+        self._engine.close(drain_seconds=drain_seconds)
+        self.providers.close()
+        self._cache.close()
+        self.store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close(drain_seconds=0.0 if error is not None else 10.0)
+
+    def _begin(
+        self,
+        config: BaseMCPConfig | Mapping[str, Any],
+        variables: Mapping[str, Any] | None,
+        *,
+        actor: Actor | None,
+        run_id: str | None,
+        stream: bool,
+        durable: bool,
+        parent_id: str | None = None,
+        retry_of: str | None = None,
+    ) -> RunHandle:
+        actor = actor or self.actor
+        check(actor, "run")
+        config = config if isinstance(config, BaseMCPConfig) else self.parse(config)
+        definition = self.registry.get(config.type)
+        run = Run(
+            id=run_id or new_id(),
+            type=config.type,
+            name=config.name,
+            actor_id=actor.id,
+            team=actor.team,
+            config=redactor.data(config.model_dump(mode="json")),
+            variables=dict(variables or {}),
+            tags=config.tags,
+            model=config.asked_model(),
+            parent_id=parent_id,
+            retry_of=retry_of,
+        )
+        if run_id is not None and (known := self._known(run_id)) is not None:
+            return known
+        try:
+            checked = validate_variables(config.variable_specs(), run.variables)
+        except ConfigurationError as error:
+            self._record_refused(run, error)
+            raise
+        run = run.model_copy(update={"variables": checked})
+        live = LiveRun(run, config, definition, stream=stream)
+        self._engine.submit(live, durable=durable)
+        return RunHandle(run.id, self.runs, live.future)
+
+    def _known(self, run_id: str) -> RunHandle | None:
+        live = self._engine.get(run_id)
+        if live is not None:
+            return RunHandle(run_id, self.runs, live.future)
+        run = self.store.get_run(run_id)
+        if run is None:
+            return None
+        future: Future[Run] | None = None
+        if run.status.is_final:
+            future = Future()
+            future.set_result(run)
+        return RunHandle(run_id, self.runs, future)
+
+    def _record_refused(self, run: Run, error: ConfigurationError) -> None:
+        """Leave a trace of a run that could not begin: what was asked is not lost with the error."""
+        now = utcnow()
+        refused = run.model_copy(
+            update={
+                "status": RunStatus.FAILED,
+                "variables": {},
+                "started_at": now,
+                "finished_at": now,
+                "error": RunError(
+                    type=type(error).__name__, message=redactor.shapes(error.message), hint=redactor.shapes(error.hint)
+                ),
+            }
+        )
+        self.store.save_run(refused)

@@ -1,0 +1,103 @@
+"""The engine's heartbeat: time limits, coalesced events, the lease, and runs left by processes that died."""
+
+import threading
+import time
+from collections.abc import Callable
+
+from loguru import logger
+
+from mcp_core.api.live import LiveRun
+from mcp_core.errors import StoreError
+from mcp_core.models import Run
+from mcp_core.store import Store
+
+__all__ = ["FLUSH_SECONDS", "GRACE_SECONDS", "HEARTBEAT_SECONDS", "LEASE_SECONDS", "Pulse"]
+
+FLUSH_SECONDS = 0.25
+"""How often events in memory reach the store."""
+HEARTBEAT_SECONDS = 4.0
+LEASE_SECONDS = 15.0
+"""A process not heard of for this long is taken for dead."""
+GRACE_SECONDS = 2.0
+"""How long a run that was told to stop may take before it is ended over its head."""
+
+
+class Pulse:
+    """A thread that looks after the live runs of one engine.
+
+    Args:
+        live: gives the runs to look after.
+        abandon: ends a run whose executor does not listen.
+        adopt: takes over a queued run of a dead process; None to leave them to others.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        owner: str,
+        *,
+        live: Callable[[], list[LiveRun]],
+        abandon: Callable[[LiveRun], None],
+        adopt: Callable[[Run], None] | None,
+    ) -> None:
+        self._store = store
+        self._owner = owner
+        self._live = live
+        self._abandon = abandon
+        self._adopt = adopt
+        self._stop = threading.Event()
+        self._told: dict[str, float] = {}
+        self._thread = threading.Thread(target=self._run, name="mcp-pulse", daemon=True)
+
+    def start(self) -> None:
+        """Take the lease and begin."""
+        self._store.heartbeat(self._owner)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread and give the lease back."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=5)
+        try:
+            self._store.release(self._owner)
+        except StoreError as error:
+            logger.warning("The lease could not be given back: {}", error)
+
+    def _run(self) -> None:
+        due = 0.0
+        while not self._stop.wait(FLUSH_SECONDS):
+            live = self._live()
+            self._watch_limits(live)
+            try:
+                self._flush(live)
+                if time.monotonic() >= due:
+                    due = time.monotonic() + HEARTBEAT_SECONDS
+                    self._look_after_leases()
+            except StoreError as error:
+                logger.warning("The history cannot be written at the moment: {}", error)
+
+    def _watch_limits(self, live: list[LiveRun]) -> None:
+        now = time.monotonic()
+        for run in live:
+            if run.token.deadline is not None and now > run.token.deadline:
+                run.token.cancel("timed_out")
+            if run.token.cancelled and now - self._told.setdefault(run.run.id, now) > GRACE_SECONDS:
+                self._abandon(run)
+        open_ids = {run.run.id for run in live}
+        self._told = {run_id: since for run_id, since in self._told.items() if run_id in open_ids}
+
+    def _flush(self, live: list[LiveRun]) -> None:
+        for run in live:
+            if events := run.events.unstored():
+                self._store.add_events(run.run.id, events)
+        self._store.flush()
+
+    def _look_after_leases(self) -> None:
+        self._store.heartbeat(self._owner)
+        for run in self._store.interrupt_lapsed(older_than_seconds=LEASE_SECONDS):
+            logger.warning("Run {} was interrupted: the process that ran it is gone.", run.id)
+        if self._adopt is not None:
+            for run in self._store.adopt_queued(self._owner, limit=100):
+                logger.info("Run {} was queued by a process that is gone; it goes on here.", run.id)
+                self._adopt(run)

@@ -1,0 +1,146 @@
+"""Runs as callers see them: read, followed, cancelled, repeated, deleted, exported."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from mcp_core.api.execution import Engine
+from mcp_core.api.handle import RunHandle
+from mcp_core.cache.keys import changed_parts
+from mcp_core.errors import ConfigurationError
+from mcp_core.models import Actor, Run, RunEvent
+from mcp_core.security.permissions import check
+from mcp_core.store import RunFilter, Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["RunService"]
+
+POLL_SECONDS = 0.25
+"""How often the store is asked for the events of a run that another process has."""
+
+Start = Callable[..., RunHandle]
+
+
+class RunService:
+    """The history, and what can be done with a run in it. Reached as `client.runs`."""
+
+    def __init__(self, store: Store, engine: Engine, start: Start, actor: Actor) -> None:
+        self._store = store
+        self._engine = engine
+        self._start = start
+        self._actor = actor
+
+    def get(self, run_id: str) -> Run:
+        """The run with this id, or the only one whose id begins so.
+
+        Raises:
+            ConfigurationError: there is none.
+        """
+        live = self._engine.get(run_id)
+        run = live.run if live else self._store.get_run(run_id) or self._store.find_run(run_id)
+        if run is None:
+            raise ConfigurationError(
+                f"There is no run {run_id!r}.", hint="It may have been deleted; `history list` names those there are."
+            )
+        return run
+
+    def list(
+        self, where: RunFilter | None = None, *, limit: int = 50, cursor: str | None = None
+    ) -> tuple[list[Run], str | None]:
+        """Runs, newest first, at most `limit`, and the cursor of the next page (None at the end)."""
+        return self._store.list_runs(where or RunFilter(), limit=limit, cursor=cursor)
+
+    def iterate(self, where: RunFilter | None = None) -> Iterator[Run]:
+        """All runs that match, newest first, read in pieces: for exports."""
+        return self._store.iter_runs(where or RunFilter())
+
+    def frame(self, where: RunFilter | None = None, *, limit: int = 1000) -> "pd.DataFrame":
+        """Runs as a typed table, newest first, without outputs."""
+        return self._store.runs_frame(where or RunFilter(), limit=limit)
+
+    def count(self, where: RunFilter | None = None) -> int:
+        """How many runs match."""
+        return self._store.count(where or RunFilter())
+
+    def live(self) -> "list_[Run]":
+        """Runs queued or running in this process, oldest first."""
+        return [live.run for live in self._engine.live()]
+
+    def children(self, run_id: str) -> "list_[Run]":
+        """Runs that this one started."""
+        return self._store.children(run_id)
+
+    def events(self, run_id: str, after_seq: int = 0) -> "list_[RunEvent]":
+        """Events later than `after_seq` that are known now."""
+        live = self._engine.get(run_id)
+        return live.events.after(after_seq) if live else self._store.events(run_id, after_seq=after_seq)
+
+    def follow(self, run_id: str, after_seq: int = 0) -> Iterator[RunEvent]:
+        """Events later than `after_seq`, as they come, until the run has finished, whichever process runs it."""
+        live = self._engine.get(run_id)
+        if live is not None:
+            yield from live.events.follow(after_seq)
+            return
+        while True:
+            finished = self.get(run_id).status.is_final
+            for event in self._store.events(run_id, after_seq=after_seq):
+                after_seq = event.seq
+                yield event
+            if finished:
+                return
+            time.sleep(POLL_SECONDS)
+
+    def artifact(self, run_id: str, name: str) -> bytes:
+        """The bytes of a file that the run produced."""
+        return self._store.get_artifact(run_id, name)
+
+    def cancel(self, run_id: str, *, actor: Actor | None = None) -> bool:
+        """Stop a run of this process; returns whether it was still open.
+
+        Raises:
+            ConfigurationError: another process has it.
+        """
+        check(actor or self._actor, "cancel")
+        if self._engine.cancel(run_id):
+            return True
+        if not self.get(run_id).status.is_final:
+            raise ConfigurationError("Another process runs this.", hint="Cancel it there: in the app that started it.")
+        return False
+
+    def repeat(self, run_id: str, *, actor: Actor | None = None, cache: str | None = None) -> RunHandle:
+        """Run the same config with the same variables again, as a run linked to the first.
+
+        Args:
+            cache: another cache mode for this time, such as `refresh`.
+        """
+        run = self.get(run_id)
+        config: dict[str, Any] = dict(run.config)
+        if cache is not None:
+            config["cache"] = {**config.get("cache", {}), "mode": cache}
+        return self._start(config, run.variables, actor=actor or self._actor, retry_of=run.id, stream=True)
+
+    def delete(self, run_ids: Sequence[str], *, actor: Actor | None = None) -> int:
+        """Delete finished runs with their events and artifacts; returns how many that were."""
+        check(actor or self._actor, "delete")
+        return self._store.delete_runs(run_ids)
+
+    def changed_since_last(self, run_id: str) -> "list_[str] | None":
+        """Which parts of the cache key differ from the last run of the same task; None where there is none to compare.
+
+        An empty list after a miss means that the answer was remembered once and is gone: expired, evicted or cleared.
+        """
+        run = self.get(run_id)
+        last = self._store.last_like(run)
+        if last is None or not run.cache.parts:
+            return None
+        return changed_parts(last.cache.parts, run.cache.parts)
+
+    def expected_seconds(self, kind: str, name: str, model: str | None) -> float | None:
+        """How long such a run took lately, in seconds; None where there was none."""
+        return self._store.expected_seconds(kind, name, model)
+
+
+list_ = list
+"""`list` inside the class is the method."""

@@ -1,0 +1,108 @@
+"""Worker threads over a bounded queue."""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
+
+from mcp_core.errors import ResourceLimitError
+
+__all__ = ["WorkerPool"]
+
+T = TypeVar("T")
+
+
+class WorkerPool(Generic[T]):
+    """At most `size` threads that take jobs from a queue of at most `limit`, first in, first out.
+
+    Threads are started when there is work for them and live until `close`. A thread stuck in a job that was given up
+    is replaced by `replace`, and ends by itself when its job returns.
+    """
+
+    def __init__(self, work: Callable[[T], None], *, size: int, limit: int, name: str) -> None:
+        self._work = work
+        self._size = size
+        self._limit = limit
+        self._name = name
+        self._changed = threading.Condition()
+        self._queue: deque[T] = deque()
+        self._threads = 0
+        self._idle = 0
+        self._surplus = 0
+        self._serial = 0
+        self._closed = False
+
+    def put(self, job: T) -> None:
+        """Queue a job.
+
+        Raises:
+            ResourceLimitError: the queue is full or closed.
+        """
+        with self._changed:
+            if self._closed:
+                raise ResourceLimitError("The engine is shutting down.", hint="Start the app again and repeat the run.")
+            if len(self._queue) >= self._limit:
+                raise ResourceLimitError(
+                    f"The queue is full: {self._limit} runs are waiting.",
+                    hint="Wait for some to finish, or raise MCP_QUEUE_SIZE.",
+                )
+            self._queue.append(job)
+            if self._idle:
+                self._changed.notify()
+            elif self._threads < self._size:
+                self._start()
+
+    def remove(self, job: T) -> bool:
+        """Take a job that has not begun out of the queue; returns whether it was there."""
+        with self._changed:
+            try:
+                self._queue.remove(job)
+            except ValueError:
+                return False
+            return True
+
+    def waiting(self) -> Sequence[T]:
+        """The queued jobs, next first."""
+        with self._changed:
+            return tuple(self._queue)
+
+    def replace(self) -> None:
+        """Start another thread beside one that is stuck; whichever finds the pool too large ends."""
+        with self._changed:
+            if not self._closed:
+                self._surplus += 1
+                self._start()
+
+    def close(self) -> list[T]:
+        """Take no more jobs, let idle threads end; returns the jobs that had not begun."""
+        with self._changed:
+            self._closed = True
+            left = list(self._queue)
+            self._queue.clear()
+            self._changed.notify_all()
+        return left
+
+    def _start(self) -> None:
+        self._threads += 1
+        self._serial += 1
+        threading.Thread(target=self._loop, name=f"{self._name}-{self._serial}", daemon=True).start()
+
+    def _loop(self) -> None:
+        while True:
+            with self._changed:
+                while not self._queue and not self._closed and not self._surplus:
+                    self._idle += 1
+                    self._changed.wait()
+                    self._idle -= 1
+                if self._surplus and self._threads > self._size:
+                    self._surplus -= 1
+                    self._threads -= 1
+                    return
+                if not self._queue:
+                    if self._closed:
+                        self._threads -= 1
+                        return
+                    self._surplus = 0
+                    continue
+                job = self._queue.popleft()
+            self._work(job)
