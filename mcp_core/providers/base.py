@@ -170,7 +170,9 @@ class WireProtocol(Protocol):
         """
         ...
 
-    def assemble(self, request: ChatRequest, text: str, finish_reason: str | None, usage: Usage | None) -> dict[str, Any]:
+    def assemble(
+        self, request: ChatRequest, text: str, finish_reason: str | None, usage: Usage | None
+    ) -> dict[str, Any]:
         """The whole answer a non-streaming server would have sent, for the cache."""
         ...
 
