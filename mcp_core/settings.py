@@ -92,9 +92,9 @@ class Settings(BaseModel):
         "", description="A GGUF file to serve as the local model, instead of the bundled one; `off` for none."
     )
 
-    _values: Mapping[str, str] = PrivateAttr(default=MappingProxyType({}))
-    _secrets: Mapping[str, Any] = PrivateAttr(default=MappingProxyType({}))
-    _sources: Mapping[str, str] = PrivateAttr(default=MappingProxyType({}))
+    _values: Mapping[str, str] = PrivateAttr(default_factory=lambda: MappingProxyType({}))
+    _secrets: Mapping[str, Any] = PrivateAttr(default_factory=lambda: MappingProxyType({}))
+    _sources: Mapping[str, str] = PrivateAttr(default_factory=lambda: MappingProxyType({}))
 
     def value_of(self, name: str) -> str | None:
         """The value of any environment name (a provider's key, say) from the environment, `.env` or secrets."""
