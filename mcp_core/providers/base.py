@@ -136,20 +136,22 @@ class CallScope:
 
 
 class WireProtocol(Protocol):
-    """How one family of model servers is spoken to. Stateless; raises `APIError` for an answer it cannot read.
-
-    Attributes:
-        path, models_path: what follows the base URL for a completion (POST) and for the list of models (GET).
-    """
+    """How one family of model servers is spoken to. Stateless; raises `APIError` for an answer it cannot read."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """What a provider's `protocol` calls it."""
+        ...
 
     @property
-    def path(self) -> str: ...
+    def path(self) -> str:
+        """What follows the base URL for a completion (POST)."""
+        ...
 
     @property
-    def models_path(self) -> str: ...
+    def models_path(self) -> str:
+        """What follows the base URL for the list of models (GET)."""
+        ...
 
     def headers(self, api_key: str | None) -> dict[str, str]:
         """Headers that authenticate and announce the protocol's version."""

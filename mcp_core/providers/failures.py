@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from mcp_core.errors import APIError
 from mcp_core.models import utcnow
-from mcp_core.providers.redact import quote
+from mcp_core.providers.redact import mask_bytes, quote
 
 __all__ = ["MAX_RETRY_AFTER", "TRANSIENT", "AnswerError", "Target", "http_failure", "located", "retry_after_seconds"]
 
@@ -107,6 +107,7 @@ def retry_after_seconds(value: str | None) -> float | None:
 
 
 def _server_message(body: bytes, target: Target) -> str:
+    body = mask_bytes(body, target.api_key)  # before anything is cut: half a key is one, too
     try:
         found = json.loads(body[:100_000])
     except (ValueError, RecursionError):
@@ -121,9 +122,8 @@ def _explain(target: Target, status: int, headers: Mapping[str, str], said: str)
     name, host = target.name, target.host
     if 300 <= status < 400:
         place = urlsplit(headers.get("Location", ""))
-        to = quote(
-            f"{place.scheme}://{place.hostname or ''}{place.path}" if place.scheme else place.path, target.secrets
-        )
+        to = f"{place.scheme}://{place.hostname or ''}{place.path}" if place.scheme else place.path
+        to = quote(to, target.secrets)
         return (
             f"{name} at {host} answered with a redirect to {to or 'nowhere'}, which is not followed",
             "Set the provider's `base_url` to the server's final address.",

@@ -41,16 +41,15 @@ class OpenAIProtocol:
             "model": request.model_name,
             "messages": [{"role": m.role, "content": m.content} for m in request.messages],
         }
-        for field, value in (
-            ("temperature", request.temperature),
-            ("top_p", request.top_p),
-            (self.max_tokens_field, request.max_tokens),
-            ("presence_penalty", request.presence_penalty),
-            ("frequency_penalty", request.frequency_penalty),
-            ("seed", request.seed),
-        ):
-            if value is not None:
-                body[field] = value
+        settings: dict[str, float | None] = {
+            "temperature": request.temperature,
+            "top_p": request.top_p,
+            self.max_tokens_field: request.max_tokens,
+            "presence_penalty": request.presence_penalty,
+            "frequency_penalty": request.frequency_penalty,
+            "seed": request.seed,
+        }
+        body.update({field: value for field, value in settings.items() if value is not None})
         if request.stop:
             body["stop"] = list(request.stop)
         if request.output_schema is not None:
@@ -81,7 +80,7 @@ class OpenAIProtocol:
         Raises:
             AnswerError: an event is no JSON, reports a failure, or the stream ends early (transient).
         """
-        finished = False
+        finished = refused = False
         for event in events:
             if event.strip() == "[DONE]":
                 if not finished:
@@ -99,10 +98,9 @@ class OpenAIProtocol:
                 text, reason = _text(delta.get("content")), _reason(choice)
                 refusal = delta.get("refusal")
                 if not text and isinstance(refusal, str) and refusal:
-                    text, reason = refusal, "refusal"
-                # The refusal's own last chunk says "stop"; the first reason given is the true one.
-                reason = None if finished else reason
-                finished = finished or reason is not None
+                    text, refused = refusal, True
+                if reason is not None:
+                    reason, finished = "refusal" if refused else reason, True
             if text or reason or usage:
                 yield Chunk(text, reason, usage)
         if not finished:

@@ -1,27 +1,13 @@
-"""Keeping keys out of what is shown, logged or stored, and foreign text short and harmless."""
+"""Foreign text made short and harmless before a person sees it or the cache keeps it."""
 
 import re
 from collections.abc import Iterable
 
-__all__ = ["MASK", "mask", "mask_bytes", "quote"]
+from mcp_core.security.redaction import MASK, redactor
 
-MASK = "***"
+__all__ = ["excerpt", "mask_bytes", "quote"]
 
-_KEY_STYLES = re.compile(
-    r"sk-[A-Za-z0-9_\-*.]{8,}"  # OpenAI, Anthropic and many gateways
-    r"|AIza[A-Za-z0-9_\-]{20,}"  # Google
-    r"|(?<![A-Za-z0-9])[A-Za-z0-9]{84}(?![A-Za-z0-9])"  # Azure
-    r"|(?i:bearer\s+)[A-Za-z0-9_\-.=+/]{8,}"
-)
 _TAGS = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^>]{0,500}>", re.IGNORECASE | re.DOTALL)
-
-
-def mask(text: str, secrets: Iterable[str] = ()) -> str:
-    """`text` with every one of `secrets`, and everything that looks like a key of a known style, replaced by `***`."""
-    for secret in secrets:
-        if secret:
-            text = text.replace(secret, MASK)
-    return _KEY_STYLES.sub(MASK, text)
 
 
 def mask_bytes(body: bytes, secret: str | None) -> bytes:
@@ -32,9 +18,19 @@ def mask_bytes(body: bytes, secret: str | None) -> bytes:
     return body.replace(needle, MASK.encode()) if needle in body else body
 
 
+def excerpt(body: bytes, secret: str | None, *, limit: int) -> str:
+    """At most `limit` bytes of `body` as text, known secrets masked before anything is cut."""
+    # A secret that straddles the limit would otherwise show its first half.
+    text = mask_bytes(body[: limit + 1000], secret).decode("utf-8", "replace")
+    text = redactor.known(text)
+    return text if len(text) <= limit else f"{text[:limit]}… ({len(body)} bytes in all)"
+
+
 def quote(text: str, secrets: Iterable[str] = (), *, limit: int = 200) -> str:
-    """A server's own words for a sentence: keys masked, tags and control characters gone, at most `limit` characters."""
-    text = mask(text[: limit * 40], secrets)
+    """A server's own words: keys masked, tags and control characters gone, at most `limit` characters."""
+    for secret in secrets:
+        text = text.replace(secret, MASK)
+    text = redactor.shapes(text[: limit * 40])
     text = _TAGS.sub(" ", text)
     text = "".join(c if c.isprintable() else " " for c in text)
     text = " ".join(text.split())
