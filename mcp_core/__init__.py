@@ -1,10 +1,10 @@
 """Model Control Panel: define, run, cache, follow and share model-based tasks.
 
-    from mcp_core import LLMPromptConfig, MCPClient
+from mcp_core import LLMPromptConfig, MCPClient
 
-    with MCPClient() as client:
-        run = client.execute(LLMPromptConfig(template="Say hello to {{ name }}."), {"name": "Ada"})
-        print(run.output.text)
+with MCPClient() as client:
+    run = client.execute(LLMPromptConfig(template="Say hello to {{ name }}."), {"name": "Ada"})
+    print(run.output.text)
 """
 
 from importlib import import_module

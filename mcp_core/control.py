@@ -2,17 +2,17 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Literal
 
-from mcp_core.errors import RunCancelledError, RunInterruptedError, RunTimeoutError
+from mcp_core.errors import ExecutionError, RunCancelledError, RunInterruptedError, RunTimeoutError
 
 __all__ = ["CancelReason", "CancelToken"]
 
 CancelReason = Literal["cancelled", "timed_out", "shutdown"]
 
-_ERRORS = {
+_ERRORS: Mapping[CancelReason, Callable[[], ExecutionError]] = {
     "cancelled": lambda: RunCancelledError("The run was cancelled.", hint="Run it again if that was not meant."),
     "timed_out": lambda: RunTimeoutError(
         "The run took longer than its time limit.", hint="Raise the task's `timeout` or make the task smaller."
@@ -34,7 +34,7 @@ class CancelToken:
         self.reason: CancelReason | None = None
         self._event = threading.Event()
         self._lock = threading.Lock()
-        self._callbacks: list[Callable[[], None]] = []
+        self._callbacks: list[Callable[[], object]] = []
 
     @property
     def cancelled(self) -> bool:
@@ -56,7 +56,8 @@ class CancelToken:
     def check(self) -> None:
         """Raise `RunCancelledError`, `RunTimeoutError` or `RunInterruptedError` if the work should stop."""
         if self.reason is not None:
-            raise _ERRORS[self.reason]()
+            error = _ERRORS[self.reason]()
+            raise error
 
     def remaining(self) -> float | None:
         """Seconds until the deadline, not below 0; None where there is none."""
@@ -68,7 +69,7 @@ class CancelToken:
         self.check()
 
     @contextmanager
-    def on_cancel(self, callback: Callable[[], None]) -> Iterator[None]:
+    def on_cancel(self, callback: Callable[[], object]) -> Iterator[None]:
         """Call `callback` (from the cancelling thread) if the work is asked to stop inside the block."""
         with self._lock:
             self._callbacks.append(callback)

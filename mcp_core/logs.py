@@ -69,7 +69,9 @@ def _as_text(record: "Record", redact: Callable[[str], str]) -> str:
         text += f"  ({context})"
     exception = record["exception"]
     if exception is not None:
-        text += "\n" + "".join(traceback.format_exception(exception.type, exception.value, exception.traceback)).rstrip()
+        text += (
+            "\n" + "".join(traceback.format_exception(exception.type, exception.value, exception.traceback)).rstrip()
+        )
     return redact(text)
 
 
@@ -79,7 +81,7 @@ def _format(render: Callable[["Record", Callable[[str], str]], str], redact: Cal
     def line(record: "Record") -> str:
         record["extra"]["_line"] = ""
         extra = {name: value for name, value in record["extra"].items() if name != "_line"}
-        text = render({**record, "extra": extra}, redact)  # type: ignore[arg-type]  # a copy of a TypedDict
+        text = render({**record, "extra": extra}, redact)
         record["extra"]["_line"] = text
         return "{extra[_line]}\n"
 

@@ -66,13 +66,16 @@ class Settings(BaseModel):
     cache_backend: Literal["sqlite", "memory", "filesystem", "redis", "tiered"] = Field(
         "sqlite", description="Where answers are remembered."
     )
-    cache_ttl: Seconds = Field(7 * 86400.0, gt=0, description="How long an answer stays fresh: seconds, or 90m, 12h, 7d.")
+    cache_ttl: Seconds = Field(
+        7 * 86400.0, gt=0, description="How long an answer stays fresh: seconds, or 90m, 12h, 7d."
+    )
     cache_max_bytes: Bytes = Field(500_000_000, ge=1_000_000, description="Largest size of the cache: bytes, or 500MB.")
     redis_url: str = Field("", description="redis:// or rediss:// URL, for the redis and tiered caches.")
     workers: int = Field(8, ge=1, le=256, description="Runs executed at the same time by this process.")
     queue_size: int = Field(1000, ge=1, le=1_000_000, description="Runs that may wait in this process.")
     master_key: SecretStr = Field(
-        SecretStr(""), description="Secret that isolates cache entries and seals keys; empty for a file made on first use."
+        SecretStr(""),
+        description="Secret that isolates cache entries and seals keys; empty for a file made on first use.",
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field(
         "INFO", description="Least severe level that is logged."
@@ -154,7 +157,8 @@ def load_settings(
         raise _explain(error, sources) from None
     if settings.settings_version > SETTINGS_VERSION:
         raise ConfigurationError(
-            f"The settings are of version {settings.settings_version}; this version understands up to {SETTINGS_VERSION}.",
+            f"The settings are of version {settings.settings_version}; "
+            f"this version understands up to {SETTINGS_VERSION}.",
             hint="Update Model Control Panel, or lower MCP_SETTINGS_VERSION after checking every setting.",
             field="MCP_SETTINGS_VERSION",
         )

@@ -37,7 +37,7 @@ class CacheService:
         return self._cache.size()
 
     def stats(self, *, since: datetime | None = None, until: datetime | None = None) -> dict[str, Any]:
-        """What the cache holds now and what it did from `since` to `until` (default: the last 30 days), JSON-compatible.
+        """What the cache holds, and what it did from `since` to `until` (default: the last 30 days); JSON-compatible.
 
         `hit_ratio` is hits of hits and misses, None before the first of either.
         """

@@ -173,7 +173,7 @@ class Engine:
             if isinstance(error, APIError):
                 live.tally.add_failed(error.attempts)
             self._fail(live, error)
-        except Exception as error:  # an executor is foreign code: whatever it raises ends its run, and no other
+        except Exception as error:  # noqa: BLE001  # an executor is foreign code: whatever it raises ends its run, and no other
             logger.opt(exception=True).error("Run {} failed with an unexpected error.", live.run.id)
             self._fail(
                 live,

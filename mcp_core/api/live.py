@@ -63,14 +63,19 @@ class Tally:
         usd = [o.saved_usd for o in outcomes if o.saved_usd is not None]
         seconds = [o.saved_seconds for o in outcomes if o.saved_seconds is not None]
         return worst.model_copy(
-            update={"saved_usd": sum(usd, Decimal(0)) if usd else None, "saved_seconds": sum(seconds) if seconds else None}
+            update={
+                "saved_usd": sum(usd, Decimal(0)) if usd else None,
+                "saved_seconds": sum(seconds) if seconds else None,
+            }
         )
 
 
 class LiveRun:
     """A run this process has queued or is running."""
 
-    def __init__(self, run: Run, config: BaseMCPConfig, definition: TypeDefinition[BaseMCPConfig], *, stream: bool) -> None:
+    def __init__(
+        self, run: Run, config: BaseMCPConfig, definition: TypeDefinition[BaseMCPConfig], *, stream: bool
+    ) -> None:
         self.run = run
         self.config = config
         self.definition = definition

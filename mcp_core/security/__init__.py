@@ -1,0 +1,1 @@
+"""Secrets kept out of what is written, the master key, and who may do what."""

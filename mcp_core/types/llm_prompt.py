@@ -6,6 +6,7 @@ from jsonschema.exceptions import SchemaError
 from jsonschema.validators import validator_for
 from pydantic import Field, JsonValue, field_validator
 
+from mcp_core.errors import ConfigurationError
 from mcp_core.models import RunOutput
 from mcp_core.providers.base import ChatRequest, Message
 from mcp_core.providers.llm import DEFAULT_MODEL
@@ -46,7 +47,12 @@ class LLMPromptConfig(BaseMCPConfig):
         json_schema_extra={"widget": "model"},
     )
     temperature: float = Field(
-        0.0, ge=0, le=2, title="Temperature", description="0 is steady, 1 varied.", json_schema_extra={"group": "Sampling"}
+        0.0,
+        ge=0,
+        le=2,
+        title="Temperature",
+        description="0 is steady, 1 varied.",
+        json_schema_extra={"group": "Sampling"},
     )
     top_p: float | None = Field(
         None,
@@ -105,7 +111,7 @@ class LLMPromptConfig(BaseMCPConfig):
     def _compiles(cls, value: str, info: Any) -> str:
         try:
             templates.find_variables(value, field=info.field_name)
-        except templates.ConfigurationError as error:
+        except ConfigurationError as error:
             raise ValueError(error.message) from None
         return value
 

@@ -44,7 +44,8 @@ class Registry:
         known = self._types.get(definition.name)
         if known is not None and known.execute is not execute:
             raise ConfigurationError(
-                f"The type {definition.name!r} of {_origin(execute)} is already registered by {_origin(known.execute)}.",
+                f"The type {definition.name!r} of {_origin(execute)} "
+                f"is already registered by {_origin(known.execute)}.",
                 hint="Give one of them another name, or uninstall it.",
                 field="type",
             )
@@ -66,7 +67,7 @@ class Registry:
         except ConfigurationError as error:
             self.broken[entry.name] = str(error)
             logger.error("The plugin {} was left out. {}", entry.name, error)
-        except Exception as error:  # a plugin may raise anything while it is imported; the panel has to go on
+        except Exception as error:  # noqa: BLE001  # a plugin may raise anything while it is imported; the panel has to go on
             self.broken[entry.name] = f"{type(error).__name__}: {error}"
             logger.opt(exception=True).error("The plugin {} could not be imported and was left out.", entry.name)
 

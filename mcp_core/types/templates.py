@@ -6,11 +6,22 @@ from functools import lru_cache
 from typing import Any
 
 from jinja2 import StrictUndefined, Template, TemplateError, TemplateSyntaxError, UndefinedError, meta
-from jinja2.sandbox import ImmutableSandboxedEnvironment, SecurityError
+from jinja2.exceptions import SecurityError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from mcp_core.errors import ConfigurationError
 
 __all__ = ["MAX_RENDERED", "find_variables", "render"]
+
+_EVALUATION_ERRORS = (
+    TemplateError,
+    TypeError,
+    ValueError,
+    ArithmeticError,
+    LookupError,
+    AttributeError,
+    RecursionError,
+)
 
 MAX_RENDERED = 2_000_000
 """Longest text a template may render to, in characters."""
@@ -26,7 +37,8 @@ class _Environment(ImmutableSandboxedEnvironment):
             raise SecurityError("a power is too large")
         if operator == "*":
             for value, times in ((left, right), (right, left)):
-                if isinstance(value, str | list | tuple) and isinstance(times, int) and len(value) * times > MAX_RENDERED:
+                repeated = isinstance(value, str | list | tuple) and isinstance(times, int)
+                if repeated and len(value) * times > MAX_RENDERED:
                     raise SecurityError("a repetition is too long")
         return super().call_binop(context, operator, left, right)
 
@@ -102,7 +114,15 @@ def render(
         raise ConfigurationError(
             f"The {field}, line {_line(error)}, does what a template may not: {error.message}.", field=field
         ) from None
-    except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError) as error:
+    except (
+        TemplateError,
+        TypeError,
+        ValueError,
+        ArithmeticError,
+        LookupError,
+        AttributeError,
+        RecursionError,
+    ) as error:
         raise ConfigurationError(
             f"The {field}, line {_line(error)}, fails: {type(error).__name__}: {str(error)[:200]}.", field=field
         ) from None

@@ -57,7 +57,7 @@ def _model(specs: tuple[tuple[str, str], ...]) -> type[BaseModel]:
         spec = VariableSpec.model_validate_json(dumped)
         python_type = _PYTHON_TYPES[spec.type]
         if spec.choices:
-            python_type = Literal[spec.choices]  # type: ignore[valid-type]  # built from data
+            python_type = Literal[spec.choices]
         bounds: dict[str, Any] = {"max_length": MAX_TEXT} if python_type is str else {}
         fields[f"v{index}"] = (
             python_type,
@@ -71,7 +71,9 @@ def _model(specs: tuple[tuple[str, str], ...]) -> type[BaseModel]:
                 **bounds,
             ),
         )
-    return create_model("Variables", __config__=ConfigDict(extra="forbid", validate_default=True, frozen=True), **fields)
+    return create_model(
+        "Variables", __config__=ConfigDict(extra="forbid", validate_default=True, frozen=True), **fields
+    )
 
 
 def validate_variables(specs: Mapping[str, VariableSpec], given: Mapping[str, Any]) -> dict[str, Any]:
