@@ -10,6 +10,8 @@ with MCPClient() as client:
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from loguru import logger
+
 from mcp_core.errors import (
     APIError,
     CacheError,
@@ -38,6 +40,9 @@ if TYPE_CHECKING:
     from mcp_core.types.registry import Registry
 
 __version__ = "0.1.0"
+
+# A library is silent until its host asks to hear it: `configure_logs` does.
+logger.disable("mcp_core")
 
 __all__ = [
     "APIError",
