@@ -226,7 +226,7 @@ class Engine:
     def _abandon(self, live: LiveRun) -> None:
         if live.run.status is RunStatus.RUNNING:
             logger.warning("Run {} does not stop by itself and is ended over its head.", live.run.id)
-            self._pool.replace()
+            self._pool.replace(live)
         self._finish_stopped(live)
 
     def _finish(

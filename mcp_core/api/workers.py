@@ -2,21 +2,21 @@
 
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Generic, TypeVar
 
 from mcp_core.errors import ResourceLimitError
 
 __all__ = ["WorkerPool"]
 
-T = TypeVar("T")
+T = TypeVar("T", bound=Hashable)
 
 
 class WorkerPool(Generic[T]):
     """At most `size` threads that take jobs from a queue of at most `limit`, first in, first out.
 
     Threads are started when there is work for them and live until `close`. A thread stuck in a job that was given up
-    is replaced by `replace`, and ends by itself when its job returns.
+    is replaced by `replace`, and ends when its job returns. Jobs are hashable.
     """
 
     def __init__(self, work: Callable[[T], None], *, size: int, limit: int, name: str) -> None:
@@ -28,7 +28,7 @@ class WorkerPool(Generic[T]):
         self._queue: deque[T] = deque()
         self._threads = 0
         self._idle = 0
-        self._surplus = 0
+        self._given_up: set[T] = set()
         self._serial = 0
         self._closed = False
 
@@ -66,11 +66,11 @@ class WorkerPool(Generic[T]):
         with self._changed:
             return tuple(self._queue)
 
-    def replace(self) -> None:
-        """Start another thread beside one that is stuck; whichever finds the pool too large ends."""
+    def replace(self, job: T) -> None:
+        """Give up the thread that is stuck in `job`, and start another in its place."""
         with self._changed:
-            if not self._closed:
-                self._surplus += 1
+            if not self._closed and job not in self._given_up:
+                self._given_up.add(job)
                 self._start()
 
     def close(self) -> list[T]:
@@ -90,19 +90,17 @@ class WorkerPool(Generic[T]):
     def _loop(self) -> None:
         while True:
             with self._changed:
-                while not self._queue and not self._closed and not self._surplus:
+                while not self._queue and not self._closed:
                     self._idle += 1
                     self._changed.wait()
                     self._idle -= 1
-                if self._surplus and self._threads > self._size:
-                    self._surplus -= 1
+                if not self._queue:
                     self._threads -= 1
                     return
-                if not self._queue:
-                    if self._closed:
-                        self._threads -= 1
-                        return
-                    self._surplus = 0
-                    continue
                 job = self._queue.popleft()
             self._work(job)
+            with self._changed:
+                if job in self._given_up:
+                    self._given_up.discard(job)
+                    self._threads -= 1
+                    return

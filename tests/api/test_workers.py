@@ -1,0 +1,93 @@
+"""The worker pool: bounded, first in first out, and able to replace a stuck thread."""
+
+import threading
+
+import pytest
+
+from mcp_core.api.workers import WorkerPool
+from mcp_core.errors import ResourceLimitError
+
+pytestmark = pytest.mark.unit
+
+
+def test_jobs_begin_in_order_and_no_more_than_size_at_once() -> None:
+    began: list[int] = []
+    running = 0
+    most = 0
+    lock = threading.Lock()
+    done = threading.Event()
+
+    def work(job: int) -> None:
+        nonlocal running, most
+        with lock:
+            began.append(job)
+            running += 1
+            most = max(most, running)
+        threading.Event().wait(0.002)
+        with lock:
+            running -= 1
+            if len(began) == 50 and running == 0:
+                done.set()
+
+    pool = WorkerPool(work, size=3, limit=100, name="test")
+    for job in range(50):
+        pool.put(job)
+    assert done.wait(10)
+    assert sorted(began) == list(range(50))
+    assert all(abs(place - job) <= 3 for place, job in enumerate(began))
+    assert most <= 3
+    assert pool.close() == []
+
+
+def test_a_full_queue_refuses_and_a_job_can_be_taken_out() -> None:
+    gate = threading.Event()
+    began = threading.Event()
+
+    def work(job: str) -> None:
+        began.set()
+        gate.wait(10)
+
+    pool = WorkerPool(work, size=1, limit=2, name="test")
+    pool.put("running")
+    assert began.wait(5)
+    pool.put("a")
+    pool.put("b")
+    with pytest.raises(ResourceLimitError, match="2 runs are waiting"):
+        pool.put("c")
+    assert pool.waiting() == ("a", "b")
+    assert pool.remove("a")
+    assert not pool.remove("a")
+    assert not pool.remove("running")
+    assert pool.close() == ["b"]
+    with pytest.raises(ResourceLimitError, match="shutting down"):
+        pool.put("d")
+    gate.set()
+
+
+def test_a_stuck_thread_is_replaced_and_ends_when_it_returns() -> None:
+    gate = threading.Event()
+    done = threading.Event()
+
+    def work(job: str) -> None:
+        if job == "stuck":
+            gate.wait(10)
+        else:
+            done.set()
+
+    pool = WorkerPool(work, size=1, limit=5, name="replace")
+    pool.put("stuck")
+    pool.put("next")
+    assert not done.wait(0.1)
+    pool.replace("stuck")
+    pool.replace("stuck")
+    assert done.wait(5)
+    gate.set()
+    for _ in range(200):
+        if sum(t.name.startswith("replace-") for t in threading.enumerate()) == 1:
+            break
+        threading.Event().wait(0.02)
+    assert sum(t.name.startswith("replace-") for t in threading.enumerate()) == 1
+    done.clear()
+    pool.put("last")
+    assert done.wait(5)
+    pool.close()
