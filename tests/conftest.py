@@ -1,0 +1,53 @@
+"""Fixtures every room uses: a panel of its own in a fresh directory, and no way out of this machine."""
+
+import ipaddress
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from mcp_core.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from mcp_core.api.client import MCPClient
+
+_connect = socket.socket.connect
+
+
+def _only_loopback(self: socket.socket, address: Any) -> None:
+    """Refuse to connect anywhere but to this machine: a test must never reach a real, paid model."""
+    if self.family in (socket.AF_INET, socket.AF_INET6):
+        host = str(address[0]).partition("%")[0]
+        if host != "localhost" and not ipaddress.ip_address(host).is_loopback:
+            raise PermissionError(f"a test tried to reach {host}")
+    _connect(self, address)
+
+
+@pytest.fixture(autouse=True)
+def _isolated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(socket.socket, "connect", _only_loopback)
+    for name in list(os.environ):
+        if name.startswith("MCP_") or name.endswith("_API_KEY") or name.lower().endswith("_proxy"):
+            if name != "MCP_TEST_MODEL_DIR":
+                monkeypatch.delenv(name)
+    monkeypatch.setenv("MCP_DATA_DIR", str(tmp_path / "data"))
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Settings of a fresh panel without a local model."""
+    values = {"MCP_DATA_DIR": str(tmp_path / "data"), "MCP_LOCAL_MODEL": "off"}
+    return load_settings(values, directory=tmp_path)
+
+
+@pytest.fixture
+def client(settings: Settings) -> "Iterator[MCPClient]":
+    """A panel of its own, closed afterwards."""
+    from mcp_core.api.client import MCPClient
+
+    panel = MCPClient(settings)
+    yield panel
+    panel.close(drain_seconds=0)
