@@ -64,12 +64,11 @@ class ActiveCall:
         if self.interrupted.is_set():
             line.shut(self)
 
-    def settimeout(self, seconds: float) -> None:
-        """Let the connection in use wait no longer than this for the next bytes."""
+    def settimeout(self, seconds: float) -> bool:
+        """Let the connection in use wait no longer than this for the next bytes; returns whether it is still open."""
         with self._lock:
             line = self._line
-        if line is not None:
-            line.settimeout(seconds)
+        return line is not None and line.settimeout(seconds)
 
     def _take(self, line: "_Line | None") -> None:
         with self._lock:
@@ -107,9 +106,13 @@ class _Line:
                 with suppress(OSError):  # the other side was faster
                     self._handle.shutdown(socket.SHUT_RDWR)
 
-    def settimeout(self, seconds: float) -> None:
-        with suppress(OSError, AttributeError):  # closed meanwhile
-            self._connection.sock.settimeout(seconds)
+    def settimeout(self, seconds: float) -> bool:
+        connected = self._connection.sock
+        if connected is None:
+            return False
+        with suppress(OSError):  # the other side was faster
+            connected.settimeout(seconds)
+        return True
 
     def close(self) -> None:
         # A server may close after its answer: the connection is closed then while its call still reads the body.
