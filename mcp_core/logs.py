@@ -88,20 +88,24 @@ def _format(render: Callable[["Record", Callable[[str], str]], str], redact: Cal
     return line
 
 
-def configure_logs(settings: Settings, redact: Callable[[str], str], *, console: bool = True) -> None:
+def configure_logs(
+    settings: Settings, redact: Callable[[str], str], *, console: bool = True, console_level: str | None = None
+) -> None:
     """Set up all logging of this process; calling it again replaces the former set-up.
 
     Args:
         settings: gives the level (`MCP_LOG_LEVEL`) and the directory.
         redact: masks secrets in a finished line.
         console: whether people read standard error.
+        console_level: least severe level shown there, where it is not that of the file.
 
     The file rotates at 10 MB, keeps 10 files compressed, and is left out (with a warning) where it cannot be written.
     """
     logger.remove()
     logger.enable("mcp_core")
     if console:
-        logger.add(sys.stderr, level=settings.log_level, format=_format(_as_text, redact), diagnose=False)
+        level = console_level or settings.log_level
+        logger.add(sys.stderr, level=level, format=_format(_as_text, redact), diagnose=False)
     path = settings.data_dir / "logs" / LOG_FILE
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
