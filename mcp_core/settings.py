@@ -8,20 +8,24 @@ import re
 import tomllib
 from collections.abc import Mapping
 from difflib import get_close_matches
+from importlib.metadata import entry_points
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from dotenv import dotenv_values
 from platformdirs import user_data_path
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, SecretStr, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, SecretStr, ValidationError, field_validator
 
 from mcp_core.errors import ConfigurationError
 
-__all__ = ["SETTINGS_VERSION", "Settings", "load_settings"]
+__all__ = ["CACHE_BACKENDS", "SETTINGS_VERSION", "Settings", "load_settings"]
 
 SETTINGS_VERSION = 1
 """Version of the names below. `MCP_SETTINGS_VERSION` states the one a deployment was written for."""
+
+CACHE_BACKENDS = ("sqlite", "memory", "filesystem", "redis", "tiered")
+"""The caches that are built in; plugins bring others under the entry point group `mcp_core.caches`."""
 
 _SIZE = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(b|kb|mb|gb|kib|mib|gib)?\s*$", re.IGNORECASE)
 _SIZE_UNITS = {"b": 1, "kb": 1000, "mb": 1000**2, "gb": 1000**3, "kib": 1024, "mib": 1024**2, "gib": 1024**3}
@@ -63,9 +67,7 @@ class Settings(BaseModel):
         description="Where history, cache, logs and the local model are kept.",
     )
     database_url: str = Field("", description="SQLAlchemy URL of the history; empty for SQLite in the data directory.")
-    cache_backend: Literal["sqlite", "memory", "filesystem", "redis", "tiered"] = Field(
-        "sqlite", description="Where answers are remembered."
-    )
+    cache_backend: str = Field("sqlite", description="Where answers are remembered; the name of one of the caches.")
     cache_ttl: Seconds = Field(
         7 * 86400.0, gt=0, description="How long an answer stays fresh: seconds, or 90m, 12h, 7d."
     )
@@ -98,6 +100,15 @@ class Settings(BaseModel):
     _values: Mapping[str, str] = PrivateAttr(default_factory=lambda: MappingProxyType({}))
     _secrets: Mapping[str, Any] = PrivateAttr(default_factory=lambda: MappingProxyType({}))
     _sources: Mapping[str, str] = PrivateAttr(default_factory=lambda: MappingProxyType({}))
+
+    @field_validator("cache_backend")
+    @classmethod
+    def _is_installed(cls, value: str) -> str:
+        if value not in CACHE_BACKENDS:
+            plugins = entry_points(group="mcp_core.caches").names
+            if value not in plugins:
+                raise ValueError(f"allowed are {', '.join([*CACHE_BACKENDS, *sorted(plugins)])}")
+        return value
 
     def value_of(self, name: str) -> str | None:
         """The value of any environment name (a provider's key, say) from the environment, `.env` or secrets."""
@@ -186,7 +197,7 @@ def _explain(error: ValidationError, sources: Mapping[str, str]) -> Configuratio
     name = f"MCP_{field.upper()}"
     shown = "(hidden)" if field == "master_key" else repr(first["input"])
     return ConfigurationError(
-        f"{name} (from {sources.get(name, 'default')}) is {shown}: {first['msg']}.",
+        f"{name} (from {sources.get(name, 'default')}) is {shown}: {first['msg'].removeprefix('Value error, ')}.",
         hint=f"{Settings.model_fields[field].description}",
         field=name,
     )
