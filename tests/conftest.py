@@ -30,9 +30,9 @@ def _only_loopback(self: socket.socket, address: Any) -> None:
 def _isolated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(socket.socket, "connect", _only_loopback)
     for name in list(os.environ):
-        if name.startswith("MCP_") or name.endswith("_API_KEY") or name.lower().endswith("_proxy"):
-            if name != "MCP_TEST_MODEL_DIR":
-                monkeypatch.delenv(name)
+        ours = name.startswith("MCP_") and name != "MCP_TEST_MODEL_DIR"
+        if ours or name.endswith("_API_KEY") or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
     monkeypatch.setenv("MCP_DATA_DIR", str(tmp_path / "data"))
 
 
