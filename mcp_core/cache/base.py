@@ -60,6 +60,8 @@ class Cache(ABC):
     """
 
     name: str = "custom"
+    evictions: int = 0
+    """Entries this process pushed out to stay below the largest size."""
 
     @abstractmethod
     def get(self, key: str) -> Entry | None:
@@ -84,6 +86,9 @@ class Cache(ABC):
     @abstractmethod
     def entries(self, *, limit: int = 1000, offset: int = 0) -> Iterator[Entry]:
         """Entries, newest first, at most `limit` after skipping `offset`."""
+
+    def touch(self, key: str) -> None:  # noqa: B027  (a backend that evicts nothing need not know)
+        """Note that the entry under `key` was used, though a cache in front of this one answered. Never raises."""
 
     def close(self) -> None:  # noqa: B027  (a backend without resources has nothing to close)
         """Release connections and files."""

@@ -1,0 +1,220 @@
+"""Answers on a Redis or Valkey server: shared by every process and machine of a team."""
+
+import re
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from loguru import logger
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
+from redis.retry import Retry
+
+from mcp_core.cache.base import Cache, CacheSize, Entry
+from mcp_core.cache.codec import decode, encode
+from mcp_core.cache.redis_scripts import CLEAR, DELETE, STORE, SWEEP
+from mcp_core.cache.redis_watch import EVERYTHING, Watcher
+from mcp_core.errors import CacheError, ConfigurationError
+
+__all__ = ["KEEP_STALE_SECONDS", "RedisCache"]
+
+KEEP_STALE_SECONDS = 7 * 86_400.0
+"""How long an entry stays after it expired, so that it can still be served where the model server is down."""
+
+_SOCKET_SECONDS = 0.9
+_TOUCHES_KEPT = 512
+_PAGE = 500
+_GLOB = re.compile(r"([\[\]*?\\^])")
+_ESCAPED = r"\\\1"
+
+
+class RedisCache(Cache):
+    """Keeps the most recently used entries of at most `max_bytes` in all under `prefix`. Thread-safe.
+
+    All names of one cache share a hash tag, so that they are on one node of a cluster. Connecting and answering
+    may take 0.9 s each, once again after a connection that broke; then a call gives up with a `CacheError`.
+
+    Args:
+        url: `redis://`, `rediss://` (TLS, certificate checked) or `unix://`, with credentials where needed.
+        max_bytes: largest size of all entries, as stored.
+        prefix: begins all names, so that several panels can share a server.
+
+    Attributes:
+        evictions: entries this process pushed out.
+
+    Raises:
+        ConfigurationError: the URL is none.
+    """
+
+    name = "redis"
+
+    def __init__(self, url: str, *, max_bytes: int, prefix: str = "mcp-cache") -> None:
+        self.max_bytes = max_bytes
+        self.evictions = 0
+        self._id = secrets.token_hex(8)
+        self._prefix = f"{{{prefix}}}:entry:"
+        self._channel = f"{{{prefix}}}:changed"
+        self._indexes = [f"{{{prefix}}}:{name}" for name in ("used", "made", "sizes", "bytes", "drops")]
+        self._touched: dict[str, float] = {}
+        self._watchers: list[Watcher] = []
+        self._watching = threading.Lock()
+        try:
+            self._db: Any = Redis.from_url(
+                url,
+                socket_timeout=_SOCKET_SECONDS,
+                socket_connect_timeout=_SOCKET_SECONDS,
+                retry=Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
+                socket_keepalive=True,
+                health_check_interval=30,
+            )
+        except ValueError:
+            # The message of the original quotes the URL, which may hold a password.
+            raise ConfigurationError(
+                "The address of the Redis server is no redis://, rediss:// or unix:// URL.",
+                hint="Set MCP_REDIS_URL to one, for example redis://localhost:6379/0.",
+                field="MCP_REDIS_URL",
+            ) from None
+        self._store = self._db.register_script(STORE)
+        self._sweep = self._db.register_script(SWEEP)
+        self._delete = self._db.register_script(DELETE)
+        self._clear = self._db.register_script(CLEAR)
+
+    def warn_if_unreachable(self) -> bool:
+        """Whether the server answers; where it does not, that is logged."""
+        try:
+            with self._translated():
+                self._db.ping()
+        except CacheError as error:
+            logger.warning("Answers are not shared for now: {}", error)
+            return False
+        return True
+
+    def get(self, key: str) -> Entry | None:
+        """The entry under `key`, fresh or expired; None where there is none."""
+        with self._translated():
+            data = self._db.get(self._prefix + key)
+        if data is None:
+            return None
+        entry = decode(data, key)
+        if entry is None:
+            logger.warning("Dropped a damaged answer from Redis: {}", key)
+            self.delete(key)
+            return None
+        self.touch(key)
+        return entry
+
+    def set(self, entry: Entry) -> None:
+        """Store `entry` under its key, replacing what was there. One larger than `max_bytes` is not kept."""
+        data = encode(entry)
+        if len(data) > self.max_bytes:
+            logger.debug("An answer of {} bytes is larger than the whole cache, so it is not kept", len(data))
+            self.delete(entry.key)
+            return
+        now = time.time()
+        keep = 0.0 if entry.expires_at is None else max(entry.expires_at - now, 0.0) + KEEP_STALE_SECONDS
+        with self._translated():
+            self._flush()
+            self.evictions += int(
+                self._store(
+                    keys=self._indexes,
+                    args=[
+                        self._prefix, entry.key, data, len(data), now, entry.created_at,
+                        int(keep * 1000), now + keep, self.max_bytes, self._channel, self._id,
+                    ],
+                )
+            )  # fmt: skip
+
+    def touch(self, key: str) -> None:
+        """Note that `key` was used; sent with the next change or after many uses."""
+        self._touched[key] = time.time()
+        if len(self._touched) >= _TOUCHES_KEPT:
+            try:
+                with self._translated():
+                    self._flush()
+            except CacheError as error:
+                logger.debug("The last uses of remembered answers were not noted: {}", error.message)
+
+    def delete(self, key: str) -> bool:
+        """Forget `key`; returns whether it was there."""
+        with self._translated():
+            return bool(self._delete(keys=self._indexes, args=[self._prefix, key, self._channel, self._id]))
+
+    def clear(self) -> int:
+        """Forget everything below the prefix; returns how many entries that were."""
+        count = 0
+        with self._translated():
+            while cleared := int(self._clear(keys=self._indexes, args=[self._prefix])):
+                count += cleared
+            # The server may have dropped an index to free memory; its entries are found by their names.
+            for name in self._db.scan_iter(match=f"{_GLOB.sub(_ESCAPED, self._prefix)}*", count=_PAGE):
+                count += self.delete(name.decode()[len(self._prefix) :])
+            self._db.publish(self._channel, f"{self._id} {EVERYTHING}")
+        self._touched.clear()
+        return count
+
+    def size(self) -> CacheSize:
+        """How much it holds, without what the server has let go by itself."""
+        with self._translated():
+            while True:
+                gone, entries, held = self._sweep(keys=self._indexes, args=[self._prefix, time.time()])
+                if not gone:
+                    return CacheSize(entries=int(entries), size_bytes=max(0, int(held)))
+
+    def entries(self, *, limit: int = 1000, offset: int = 0) -> Iterator[Entry]:
+        """Entries, newest first, at most `limit` after skipping `offset`. One body at a time is in memory."""
+        if limit <= 0:
+            return
+        self.size()
+        with self._translated():
+            keys = self._db.zrevrange(self._indexes[1], offset, offset + limit - 1)
+        for key in keys:
+            with self._translated():
+                data = self._db.get(self._prefix + key.decode())
+            entry = None if data is None else decode(data, key.decode())
+            if entry is not None:
+                yield entry
+
+    def watch(self, forget: Callable[[str | None], None]) -> Callable[[], None]:
+        """Call `forget(key)` for what others replaced or deleted (None: everything); returns how to stop.
+
+        It is called from a thread of its own. After the connection broke, everything is forgotten: messages may have
+        been missed.
+        """
+        watcher = Watcher(self._db, self._channel, self._id, forget)
+        with self._watching:
+            self._watchers.append(watcher)
+        watcher.start()
+        return watcher.stop
+
+    def close(self) -> None:
+        """Send what is pending, stop watching and close the connections."""
+        with self._watching:
+            watchers, self._watchers = self._watchers, []
+        for watcher in watchers:
+            watcher.stop()
+        try:
+            with self._translated():
+                self._flush()
+        except CacheError as error:
+            logger.debug("The last uses of remembered answers were not noted: {}", error.message)
+        self._db.close()
+
+    def _flush(self) -> None:
+        if self._touched:
+            touched, self._touched = self._touched, {}
+            self._db.zadd(self._indexes[0], dict(list(touched.items())), xx=True)
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except (RedisError, OSError) as error:
+            raise CacheError(
+                f"The Redis cache does not work: {error}.",
+                hint="Check that the server at MCP_REDIS_URL runs, is reachable and accepts writes.",
+            ) from None
