@@ -1,0 +1,205 @@
+"""Figures over time, from the hourly rollups alone: fast whatever the number of runs.
+
+A span from `since` to `until` is widened to whole hours in UTC. Periods without runs have no row.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from decimal import Decimal
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import BigInteger, Column, ColumnElement, Select, Table, cast, func, select
+
+from mcp_core.store.codec import to_micros
+from mcp_core.store.engine import Database
+from mcp_core.store.filters import Group, LatencyGroup, Period, Totals
+from mcp_core.store.frames import ColumnKind, frame
+from mcp_core.store.rollups import NANO, bucket_seconds, hour_of
+from mcp_core.store.schema import rollup_errors, rollup_latency, rollup_runs
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Dashboards"]
+
+_MOST_ROWS = 100_000
+_HOURS = {"hour": 1, "day": 24}
+_HOUR_MICROS = 3_600_000_000
+
+# Stored column -> name and kind in a frame.
+_SUMS: dict[str, tuple[str, ColumnKind]] = {
+    "runs": ("runs", "integer"),
+    "hits": ("hits", "integer"),
+    "misses": ("misses", "integer"),
+    "stale": ("stale", "integer"),
+    "bypass": ("bypass", "integer"),
+    "errors": ("errors", "integer"),
+    "input_tokens": ("input_tokens", "integer"),
+    "output_tokens": ("output_tokens", "integer"),
+    "cost_nano_usd": ("cost_usd", "nano_usd"),
+    "unknown_cost": ("unknown_cost", "integer"),
+    "saved_nano_usd": ("saved_usd", "nano_usd"),
+    "saved_us": ("saved_seconds", "micros"),
+    "duration_us": ("duration_seconds", "micros"),
+}
+_CACHE_SUMS = ("hits", "misses", "stale", "bypass", "saved_nano_usd", "saved_us")
+
+
+class Dashboards:
+    """Questions to the rollups."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def rollup_frame(self, since: datetime, until: datetime, by: Period, group: Group | None) -> "pd.DataFrame":
+        """Sums by period and, if asked for, by one more column."""
+        return self._sums(since, until, by, group, tuple(_SUMS))
+
+    def cache_frame(self, since: datetime, until: datetime, by: Period, group: Group | None) -> "pd.DataFrame":
+        """What the cache did by period; `hit_ratio` is NaN where it was not asked."""
+        found = self._sums(since, until, by, group, _CACHE_SUMS)
+        served = found["hits"] + found["stale"]
+        asked = served + found["misses"]
+        found["hit_ratio"] = served / asked.where(asked > 0)
+        return found
+
+    def error_frame(self, since: datetime, until: datetime, by: Period) -> "pd.DataFrame":
+        """Errors by period and kind of error."""
+        table = rollup_errors
+        kind: ColumnElement[str] = table.c.error_type
+        rows = self._rows(_by_period(table, since, until, by, [kind], [_sum(table.c.errors)]).order_by(kind))
+        return frame(rows, {"time": "time", "error_type": "category", "errors": "integer"})
+
+    def latency_frame(
+        self,
+        since: datetime,
+        until: datetime,
+        by: Period,
+        quantiles: Sequence[float],
+        group: LatencyGroup | None,
+        cached: bool | None,
+    ) -> "pd.DataFrame":
+        """Quantiles of latency by period, in seconds, in columns named `p50`, `p95` and so on."""
+        table = rollup_latency
+        split = [] if group is None else [_column(table, group)]
+        bucket: ColumnElement[int] = table.c.bucket
+        statement = _by_period(table, since, until, by, [*split, bucket], [_sum(table.c.runs)])
+        if cached is not None:
+            statement = statement.where(table.c.cached == int(cached))
+        rows = []
+        width = 1 + len(split)
+        for key, counts in groupby(self._rows(statement.order_by(*split, bucket)), key=lambda row: row[:width]):
+            pairs = [(row[width], row[width + 1]) for row in counts]
+            rows.append((*key, sum(count for _, count in pairs), *_quantiles(pairs, quantiles)))
+        columns: dict[str, ColumnKind] = {"time": "time"}
+        if group is not None:
+            columns[group] = "category"
+        columns["runs"] = "integer"
+        for quantile in quantiles:
+            columns[f"p{quantile * 100:g}"] = "number"
+        return frame(rows, columns)
+
+    def totals(self, since: datetime, until: datetime) -> Totals:
+        """All of it, as one set of figures."""
+        runs, latency = rollup_runs, rollup_latency
+        sums = select(*(func.coalesce(_sum(runs.c[name]), 0).label(name) for name in _SUMS)).where(
+            *_within(runs, since, until)
+        )
+        buckets = (
+            select(latency.c.bucket, _sum(latency.c.runs))
+            .where(*_within(latency, since, until))
+            .group_by(latency.c.bucket)
+            .order_by(latency.c.bucket)
+        )
+        with self._database.reading() as connection:
+            found = connection.execute(sums).mappings().one()
+            p50, p95 = _quantiles([(row[0], row[1]) for row in connection.execute(buckets)], (0.5, 0.95))
+        served = found["hits"] + found["stale"]
+        asked = served + found["misses"]
+        return Totals(
+            runs=found["runs"],
+            hits=found["hits"],
+            misses=found["misses"],
+            stale=found["stale"],
+            bypass=found["bypass"],
+            hit_ratio=served / asked if asked else None,
+            errors=found["errors"],
+            input_tokens=found["input_tokens"],
+            output_tokens=found["output_tokens"],
+            cost_usd=Decimal(found["cost_nano_usd"]) / NANO,
+            unknown_cost=found["unknown_cost"],
+            saved_usd=Decimal(found["saved_nano_usd"]) / NANO,
+            saved_seconds=found["saved_us"] / 1e6,
+            p50_seconds=p50,
+            p95_seconds=p95,
+        )
+
+    def _sums(
+        self, since: datetime, until: datetime, by: Period, group: Group | None, names: Sequence[str]
+    ) -> "pd.DataFrame":
+        table = rollup_runs
+        split = [] if group is None else [_column(table, group)]
+        statement = _by_period(table, since, until, by, split, [_sum(table.c[name]) for name in names])
+        columns: dict[str, ColumnKind] = {"time": "time"}
+        if group is not None:
+            columns[group] = "category"
+        columns.update(_SUMS[name] for name in names)
+        return frame(self._rows(statement.order_by(*split)), columns)
+
+    def _rows(self, statement: Select[Any]) -> list[tuple[Any, ...]]:
+        with self._database.reading() as connection:
+            return [tuple(row) for row in connection.execute(statement)]
+
+
+def _column(table: Table, group: Group) -> Column[str]:
+    return table.c[group]
+
+
+def _sum(column: ColumnElement[int]) -> ColumnElement[int]:
+    # PostgreSQL adds up big integers to a numeric.
+    return cast(func.sum(column), BigInteger)
+
+
+def _within(table: Table, since: datetime, until: datetime) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    last = -hour_of(-to_micros(until))
+    return table.c.hour >= hour_of(to_micros(since)), table.c.hour < last
+
+
+def _by_period(
+    table: Table,
+    since: datetime,
+    until: datetime,
+    by: Period,
+    split: Sequence[ColumnElement[Any]],
+    sums: Sequence[ColumnElement[int]],
+) -> Select[Any]:
+    """Sums over a span, ordered by period; its first column is the period's beginning in microseconds since 1970."""
+    hours = _HOURS[by]
+    period = cast(table.c.hour // hours * hours, BigInteger) * _HOUR_MICROS
+    return (
+        select(period.label("time"), *split, *sums)
+        .where(*_within(table, since, until))
+        .group_by(period, *split)
+        .order_by(period)
+        .limit(_MOST_ROWS)
+    )
+
+
+def _quantiles(pairs: Iterable[tuple[int, int]], quantiles: Sequence[float]) -> list[float | None]:
+    """Quantiles of counts by ascending bucket; None where there are no counts."""
+    known = list(pairs)
+    total = sum(count for _, count in known)
+    found: list[float | None] = []
+    for quantile in quantiles:
+        rank = max(1, math.ceil(quantile * total))
+        reached = 0
+        answer = None
+        for bucket, count in known:
+            reached += count
+            if reached >= rank:
+                answer = bucket_seconds(bucket)
+                break
+        found.append(answer)
+    return found

@@ -1,0 +1,85 @@
+"""What a reader of the history can ask for, and the totals it gets back."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Literal
+
+from mcp_core.models import RunStatus
+
+__all__ = ["CacheOutcomeName", "Group", "LatencyGroup", "Period", "RunFilter", "Totals"]
+
+Period = Literal["hour", "day"]
+"""Width of a dashboard's time step, in UTC."""
+
+Group = Literal["type", "provider", "model", "task", "actor", "status"]
+"""What a dashboard can split its figures by."""
+
+LatencyGroup = Literal["type", "provider", "model"]
+"""What latencies can be split by."""
+
+CacheOutcomeName = Literal["hit", "miss", "stale", "bypass"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunFilter:
+    """Which runs are meant. Fields are joined by *and*; the values within a field by *or*; empty means any.
+
+    Attributes:
+        types: names of MCP types.
+        models: `provider/model` names.
+        actors: ids of actors.
+        names: exact names of tasks.
+        tags: a run has to carry every one of them.
+        text: occurs, in any case, in the name, the variables, the start of the output or the error.
+        since: created at or after this moment.
+        until: created before this moment.
+        outcomes: what the cache did.
+        parent_id: children of this run alone.
+        ids: these runs alone.
+    """
+
+    types: tuple[str, ...] = ()
+    statuses: tuple[RunStatus, ...] = ()
+    models: tuple[str, ...] = ()
+    actors: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    text: str = ""
+    since: datetime | None = None
+    until: datetime | None = None
+    outcomes: tuple[CacheOutcomeName, ...] = ()
+    parent_id: str | None = None
+    ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Figures of finished runs over a span of time.
+
+    Attributes:
+        runs: how many finished.
+        hits: answered from the cache; stale: answered from an expired entry; misses: asked and remembered;
+            bypass: the cache was not asked.
+        hit_ratio: hits and stale of hits, stale and misses; None where the cache was not asked.
+        errors: failed, timed out or interrupted.
+        cost_usd: known cost; `unknown_cost` counts the runs whose price is unknown.
+        saved_usd, saved_seconds: what the cache spared.
+        p50_seconds, p95_seconds: latency, exact to 1 %; None where nothing ran.
+    """
+
+    runs: int
+    hits: int
+    misses: int
+    stale: int
+    bypass: int
+    hit_ratio: float | None
+    errors: int
+    input_tokens: int
+    output_tokens: int
+    cost_usd: Decimal
+    unknown_cost: int
+    saved_usd: Decimal
+    saved_seconds: float
+    p50_seconds: float | None
+    p95_seconds: float | None

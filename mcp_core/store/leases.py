@@ -1,0 +1,144 @@
+"""Which process runs what: leases with a heartbeat, and what becomes of the runs of a process that died."""
+
+import os
+import socket
+from collections.abc import Mapping
+from typing import Any
+
+from loguru import logger
+from sqlalchemy import ColumnElement, Select, bindparam, delete, func, or_, select, update
+
+from mcp_core.models import Run, RunError, RunEvent, RunStatus, utcnow
+from mcp_core.store.codec import event_row, read_run, run_row
+from mcp_core.store.engine import Database
+from mcp_core.store.rollups import Rollups
+from mcp_core.store.runs import RunStatements
+from mcp_core.store.schema import leases, run_events, runs
+from mcp_core.store.statements import Statement, Transaction, insert, now_micros
+from mcp_core.store.writer import Operation, Writer
+
+__all__ = ["LAPSED_SECONDS", "Leases"]
+
+LAPSED_SECONDS = 15.0
+"""Age of the last heartbeat at which a process is taken for dead."""
+
+_BATCH = 200
+_FORGOTTEN_MICROS = 86_400_000_000
+_RUNNING = RunStatus.RUNNING.value
+_QUEUED = RunStatus.QUEUED.value
+_INTERRUPTED = RunError(
+    type="RunInterruptedError", message="The process that ran it died before the run finished.", hint="Run it again."
+)
+
+
+class Leases:
+    """Heartbeats, and taking over from the dead. One process wins each run, whoever else tries."""
+
+    def __init__(self, database: Database, writer: Writer[Rollups], statements: RunStatements) -> None:
+        engine = database.engine
+        self._database = database
+        self._writer = writer
+        self._runs = statements
+        now = now_micros(engine)
+        beat = insert(leases, engine).values(heartbeat_at=now)
+        self._beat = Statement(
+            beat.on_conflict_do_update(
+                index_elements=[leases.c.owner],
+                set_={name: beat.excluded[name] for name in ("host", "pid", "heartbeat_at")},
+            ),
+            engine,
+        )
+        self._release = Statement(
+            delete(leases).where(
+                or_(leases.c.owner == bindparam("lease"), leases.c.heartbeat_at < now - _FORGOTTEN_MICROS)
+            ),
+            engine,
+        )
+        dead_running = _of_dead(now, _RUNNING)
+        self._any_dead = dead_running.with_only_columns(runs.c.id).order_by(None).limit(1)
+        self._dead_running = Statement(dead_running.limit(_BATCH).with_for_update(of=runs, skip_locked=True), engine)
+        self._dead_queued = Statement(
+            _of_dead(now, _QUEUED)
+            .where(runs.c.owner.is_not(None), runs.c.owner != bindparam("heir"))
+            .limit(bindparam("most"))
+            .with_for_update(of=runs, skip_locked=True),
+            engine,
+        )
+        self._disown = Statement(
+            update(runs).where(runs.c.id == bindparam("run_id")).values(owner=bindparam("heir")), engine
+        )
+        self._last_seq = Statement(
+            select(func.coalesce(func.max(run_events.c.seq), 0).label("seq")).where(
+                run_events.c.run_id == bindparam("run_id")
+            ),
+            engine,
+        )
+
+    def heartbeat(self, owner: str) -> None:
+        """Say that the process which holds the lease `owner` is alive; takes the lease where it is new."""
+        values = {"owner": owner, "host": socket.gethostname(), "pid": os.getpid()}
+
+        def apply(transaction: Transaction, _: Rollups) -> None:
+            transaction.execute(self._beat, values)
+
+        self._writer.run(Operation(apply))
+
+    def release(self, owner: str) -> None:
+        """Give the lease up. What it still runs counts as interrupted from now on; what it queued may be adopted."""
+
+        def apply(transaction: Transaction, _: Rollups) -> None:
+            transaction.execute(self._release, {"lease": owner})
+
+        self._writer.run(Operation(apply))
+
+    def interrupt_lapsed(self, older_than_seconds: float) -> list[Run]:
+        """Make the running runs of dead processes `interrupted`; returns those that this call ended."""
+        age = {"age": round(older_than_seconds * 1e6)}
+        with self._database.reading() as connection:
+            # Mostly there is nothing to do, and then nobody's writing has to wait.
+            if connection.execute(self._any_dead, age).first() is None:
+                return []
+
+        def apply(transaction: Transaction, rollups: Rollups) -> list[Run]:
+            return [self._interrupt(transaction, rollups, row) for row in transaction.fetch(self._dead_running, age)]
+
+        ended = batch = self._writer.run(Operation(apply))
+        while len(batch) == _BATCH:
+            batch = self._writer.run(Operation(apply))
+            ended = ended + batch
+        for run in ended:
+            logger.bind(run_id=run.id).warning("Run {} was interrupted: its process {} died.", run.id, run.owner)
+        return ended
+
+    def _interrupt(self, transaction: Transaction, rollups: Rollups, row: Mapping[str, Any]) -> Run:
+        run = read_run(row).model_copy(
+            update={"status": RunStatus.INTERRUPTED, "finished_at": utcnow(), "error": _INTERRUPTED}
+        )
+        # The guard of `save` lets the run's own owner write, and one that nobody owns.
+        transaction.execute(self._runs.save, run_row(run))
+        transaction.execute(self._runs.drop_tokens, {"run_id": run.id, "kind": "token"})
+        seq = transaction.fetch(self._last_seq, {"run_id": run.id})[0]["seq"] + 1
+        event = RunEvent(run_id=run.id, seq=seq, kind="finished", at=utcnow(), data={"status": run.status.value})
+        transaction.execute(self._runs.add_event, event_row(event))
+        rollups.add(run)
+        return run
+
+    def adopt_queued(self, owner: str, limit: int, older_than_seconds: float) -> list[Run]:
+        """Take over at most `limit` queued runs of dead processes, oldest first; returns them as `owner`'s."""
+        values = {"age": round(older_than_seconds * 1e6), "heir": owner, "most": limit}
+
+        def apply(transaction: Transaction, _: Rollups) -> list[Run]:
+            adopted = []
+            for row in transaction.fetch(self._dead_queued, values):
+                transaction.execute(self._disown, {"run_id": row["id"], "heir": owner})
+                adopted.append(read_run({**row, "owner": owner}))
+            return adopted
+
+        return self._writer.run(Operation(apply))
+
+
+def _of_dead(now: ColumnElement[int], status: str) -> Select[Any]:
+    alive = select(leases.c.owner).where(
+        leases.c.owner == runs.c.owner, leases.c.heartbeat_at >= now - bindparam("age")
+    )
+    return select(runs).where(runs.c.status == status, ~alive.exists()).order_by(runs.c.created_at, runs.c.id)

@@ -1,0 +1,3 @@
+"""One module a version of the schema."""
+
+__all__: list[str] = []

@@ -1,0 +1,131 @@
+"""Writing runs and their events."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Engine, and_, bindparam, delete, or_, select
+
+from mcp_core.errors import StoreError
+from mcp_core.models import Run, RunEvent, RunStatus
+from mcp_core.store.codec import event_row, run_row
+from mcp_core.store.rollups import Rollups
+from mcp_core.store.schema import run_events, runs
+from mcp_core.store.statements import Statement, Transaction, insert
+from mcp_core.store.writer import Operation
+
+__all__ = ["OPEN", "RunStatements", "SaveRun", "add_events", "create_run", "delete_runs"]
+
+OPEN = (RunStatus.QUEUED.value, RunStatus.RUNNING.value)
+
+# Set once, when a run is first stored: what it is and who asked. Leaving them alone spares their indexes.
+_FIXED = frozenset(
+    {"id", "created_at", "type", "name", "actor_id", "team", "model", "provider", "parent_id", "retry_of"}
+)
+_TOKEN = "token"  # noqa: S105  (a kind of event)
+
+
+class RunStatements:
+    """The statements of this module, compiled once."""
+
+    def __init__(self, engine: Engine) -> None:
+        new = insert(runs, engine)
+        self.create = Statement(new.on_conflict_do_nothing(index_elements=[runs.c.id]), engine)
+        self.save = Statement(
+            new.on_conflict_do_update(
+                index_elements=[runs.c.id],
+                set_={c.name: new.excluded[c.name] for c in runs.columns if c.name not in _FIXED},
+                where=and_(
+                    runs.c.status.in_([bindparam(f"open_{i}", value, unique=False) for i, value in enumerate(OPEN)]),
+                    or_(runs.c.owner.is_(None), runs.c.owner == new.excluded.owner),
+                ),
+            ),
+            engine,
+        )
+        self.status = Statement(select(runs.c.status).where(runs.c.id == bindparam("run_id")), engine)
+        self.add_event = Statement(
+            insert(run_events, engine).on_conflict_do_nothing(index_elements=list(run_events.primary_key.columns)),
+            engine,
+        )
+        self.drop_tokens = Statement(
+            delete(run_events).where(
+                run_events.c.run_id == bindparam("run_id"), run_events.c.kind == bindparam("kind")
+            ),
+            engine,
+        )
+        self.delete = Statement(
+            delete(runs).where(
+                runs.c.id == bindparam("run_id"),
+                runs.c.status.not_in([bindparam(f"open_{i}", value) for i, value in enumerate(OPEN)]),
+            ),
+            engine,
+        )
+
+
+class SaveRun(Operation[bool, Rollups]):
+    """Store the whole record; the result tells whether it was this record that counted."""
+
+    def __init__(self, statements: RunStatements, run: Run, events: Sequence[RunEvent]) -> None:
+        super().__init__(self._save, key=run.id)
+        self._statements = statements
+        self._run = run
+        self._row = run_row(run)
+        self._events = [event_row(event) for event in events if not (run.status.is_final and event.kind == _TOKEN)]
+
+    def absorb(self, earlier: Operation[Any, Rollups]) -> bool:
+        """Take over an earlier save by the same owner, unless that one was final."""
+        if not isinstance(earlier, SaveRun) or earlier._run.status.is_final or earlier._run.owner != self._run.owner:
+            return False
+        tokens_too = not self._run.status.is_final
+        self._events = [row for row in earlier._events if tokens_too or row["kind"] != _TOKEN] + self._events
+        return True
+
+    def _save(self, transaction: Transaction, rollups: Rollups) -> bool:
+        if not transaction.execute(self._statements.save, self._row):
+            return False
+        if self._run.status.is_final:
+            transaction.execute(self._statements.drop_tokens, {"run_id": self._run.id, "kind": _TOKEN})
+            rollups.add(self._run)
+        if self._events:
+            transaction.execute_many(self._statements.add_event, self._events)
+        return True
+
+
+def create_run(statements: RunStatements, run: Run) -> Operation[bool, Rollups]:
+    """Store a new run; the result is False where its id is taken."""
+    row = run_row(run)
+
+    def apply(transaction: Transaction, rollups: Rollups) -> bool:
+        created = transaction.execute(statements.create, row) == 1
+        if created and run.status.is_final:
+            rollups.add(run)
+        return created
+
+    return Operation(apply, key=run.id)
+
+
+def add_events(statements: RunStatements, run_id: str, events: Sequence[RunEvent]) -> Operation[None, Rollups]:
+    """Store events of a run; a position that is taken keeps what it has, and a final run gets no tokens."""
+    rows = [event_row(event) for event in events]
+    for row in rows:
+        if row["run_id"] != run_id:
+            raise StoreError(f"An event of run {row['run_id']} cannot be stored with run {run_id}.")
+
+    def apply(transaction: Transaction, _: Rollups) -> None:
+        found = transaction.fetch(statements.status, {"run_id": run_id})
+        if not found:
+            raise StoreError(f"Events of run {run_id} cannot be stored: there is no such run.")
+        is_open = found[0]["status"] in OPEN
+        wanted = [row for row in rows if is_open or row["kind"] != _TOKEN]
+        if wanted:
+            transaction.execute_many(statements.add_event, wanted)
+
+    return Operation(apply, key=run_id)
+
+
+def delete_runs(statements: RunStatements, run_ids: Sequence[str]) -> Operation[int, Rollups]:
+    """Delete final runs with their events and artifacts; the result is how many there were."""
+
+    def apply(transaction: Transaction, _: Rollups) -> int:
+        return sum(transaction.execute(statements.delete, {"run_id": run_id}) for run_id in run_ids)
+
+    return Operation(apply)
