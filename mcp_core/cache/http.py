@@ -246,7 +246,6 @@ def cached_session(
     """
     session = _session_class(base)(
         backend=ResponseCache(cache),
-        cache_name="",
         allowable_codes=(200,),
         allowable_methods=_METHODS,
         filter_fn=_worth_keeping,
