@@ -2,6 +2,7 @@
 
 import ast
 import re
+import shlex
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -17,6 +18,8 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from mcp_core.cache.base import Cache, CacheSize, Entry
+from mcp_core.cli.parser import build_parser
 from mcp_core.providers.config import ProviderConfig, load_providers
 from mcp_core.settings import Settings, load_settings
 from mcp_core.types.base import MCPType
@@ -207,6 +210,29 @@ class TestDocuments:
                         assert hasattr(module, alias.name), f"{document}: {node.module}.{alias.name}"
                         checked += 1
         assert checked
+
+    def test_the_cache_of_the_guide_works(self, tmp_path: Path) -> None:
+        source = next(block for block in blocks("docs/extending.md", "python") if "WarehouseCache" in block)
+        guide = ModuleType("panel_warehouse")
+        exec(compile(source, "panel_warehouse.py", "exec"), guide.__dict__)
+        cache: Cache = guide.WarehouseCache(load_settings({}, directory=tmp_path))
+        older, newer = Entry("a" * 64, b"{}", created_at=1.0), Entry("b" * 64, b"[1]", created_at=2.0)
+        cache.set(older)
+        cache.set(newer)
+        assert cache.get(older.key) == older
+        assert list(cache.entries(limit=1)) == [newer]
+        assert cache.size() == CacheSize(entries=2, size_bytes=5)
+        assert cache.delete(older.key)
+        assert not cache.delete(older.key)
+        assert cache.clear() == 1
+
+    @pytest.mark.parametrize("document", ["README.md", "docs/settings.md", "docs/deploy.md", "docs/extending.md"])
+    def test_commands_in_documents_can_be_typed(self, document: str) -> None:
+        text = (ROOT / document).read_text("utf-8")
+        commands = re.findall(r"(?:^|`)python -m mcp_core ([^`\n]+)", text, re.MULTILINE)
+        assert commands
+        for command in commands:
+            assert build_parser().parse_args(shlex.split(command)).handler, command
 
     def test_readme_opens_with_what_it_is_a_picture_and_the_two_commands(self) -> None:
         text = (ROOT / "README.md").read_text("utf-8")
