@@ -217,7 +217,9 @@ class MCPClient:
             raise
         run = run.model_copy(update={"variables": checked})
         live = LiveRun(run, config, definition, stream=stream)
-        self._engine.submit(live, durable=durable)
+        # An id of the caller's own may be in use by another process; only a durable record tells.
+        if not self._engine.submit(live, durable=durable or run_id is not None):
+            return self._known(run.id) or RunHandle(run.id, self.runs, None)
         return RunHandle(run.id, self.runs, live.future)
 
     def _known(self, run_id: str) -> RunHandle | None:

@@ -75,8 +75,8 @@ class Engine:
                 self._pulse.start()
                 self._started = True
 
-    def submit(self, live: LiveRun, *, durable: bool) -> None:
-        """Record the run as queued and queue it.
+    def submit(self, live: LiveRun, *, durable: bool) -> bool:
+        """Record the run as queued and queue it; returns False, with nothing done, if its id has been started before.
 
         Args:
             durable: whether the record is on disk when this returns; otherwise it is before anything is sent.
@@ -87,15 +87,19 @@ class Engine:
         """
         self.start()
         live.run = live.run.model_copy(update={"owner": self.owner})
-        live.events.append("queued")
         with self._lock:
-            self._live[live.run.id] = live
+            if self._live.setdefault(live.run.id, live) is not live:
+                return False
+        live.events.append("queued")
         try:
-            self._store.save_run(live.run, wait=durable)
+            if self._store.save_run(live.run, wait=durable) is False:
+                self._forget(live)
+                return False
             self._pool.put(live)
         except MCPError as error:
             self._fail(live, error)
             raise
+        return True
 
     def get(self, run_id: str) -> LiveRun | None:
         """The run, if this process has it."""

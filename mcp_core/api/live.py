@@ -84,6 +84,8 @@ class LiveRun:
         self.token = CancelToken()
         self.tally = Tally()
         self.future: Future[Run] = Future()
+        # Marked as running, so that whoever stops waiting for it cannot cancel it: the run goes on.
+        self.future.set_running_or_notify_cancel()
         self._finish = threading.Lock()
 
     def claim_finish(self) -> bool:

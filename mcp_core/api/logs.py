@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from os import SEEK_END
 from pathlib import Path
 from typing import IO
 
@@ -60,10 +61,9 @@ class LogService:
         Raises:
             StoreError: the file is there and cannot be read.
         """
-        found: list[LogLine] = []
         try:
             with self._path.open("rb") as file:
-                whole = self._collect(file, run, limit, found)
+                return _search(file, run, limit)
         except FileNotFoundError:
             return RunLog((), truncated=False)
         except OSError as error:
@@ -71,48 +71,41 @@ class LogService:
                 f"The log file cannot be read: {error.strerror or error}.",
                 hint="Check the permissions of the folder `logs` in the data directory.",
             ) from None
-        return RunLog(tuple(reversed(found)), truncated=not whole)
 
-    @staticmethod
-    def _collect(file: IO[bytes], run: Run, limit: int, found: list[LogLine]) -> bool:
-        """Add matching lines, newest first; returns whether everything since the run's creation was seen."""
-        oldest = run.created_at - _SLACK
-        needle = run.id.encode()
-        for raw, start in _backwards(file):
-            line = _parse(raw) if needle in raw or start % 64 == 0 else None
-            if line is None:
-                continue
-            if line.at < oldest:
-                return True
-            if needle in raw:
-                if len(found) == limit:
-                    return False
+
+def _search(file: IO[bytes], run: Run, limit: int) -> RunLog:
+    oldest = run.created_at - _SLACK
+    needle = run.id.encode()
+    found: list[LogLine] = []
+    truncated = False
+    for lines, last in _blocks(file):
+        for raw in reversed(lines):
+            line = _parse(raw) if needle in raw else None
+            if line is not None:
                 found.append(line)
-        return file.tell() == 0 or not _was_cut(file)
+        if len(found) > limit:
+            truncated = True
+            break
+        first = next(filter(None, map(_parse, lines)), None)
+        if first is not None and first.at < oldest:
+            truncated = False
+            break
+        truncated = not last
+    return RunLog(tuple(reversed(found[:limit])), truncated=truncated)
 
 
-def _was_cut(file: IO[bytes]) -> bool:
-    file.seek(0, 2)
-    return file.tell() > MAX_BYTES
-
-
-def _backwards(file: IO[bytes]) -> Iterator[tuple[bytes, int]]:
-    """Whole lines from the end of the file to at most `MAX_BYTES` before it, each with its number from the end."""
-    end = position = file.seek(0, 2)
+def _blocks(file: IO[bytes]) -> Iterator[tuple[list[bytes], bool]]:
+    """Whole lines, a block at a time from the end of the file, oldest first within it; and whether it is the first."""
+    end = position = file.seek(0, SEEK_END)
     rest = b""
-    number = 0
     while position > 0 and end - position < MAX_BYTES:
         size = min(_BLOCK, position)
         position -= size
         file.seek(position)
-        lines = (file.read(size) + rest).split(b"\n")
-        rest = lines[0]
-        for line in reversed(lines[1:]):
-            if line:
-                yield line, number
-                number += 1
-    if position == 0 and rest:
-        yield rest, number
+        rest, *lines = (file.read(size) + rest).split(b"\n")
+        if position == 0:
+            lines.insert(0, rest)
+        yield lines, position == 0
 
 
 def _parse(raw: bytes) -> LogLine | None:
