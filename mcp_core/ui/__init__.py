@@ -1,0 +1,39 @@
+"""What pages are made of. Pages import from here and from `mcp_core`, and nothing deeper."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mcp_core.ui import actions, forms, health, links, live, runs, state, task_form, text
+    from mcp_core.ui.client import current_actor, current_client
+    from mcp_core.ui.task_form import task_picker
+
+__all__ = [
+    "actions",
+    "current_actor",
+    "current_client",
+    "forms",
+    "health",
+    "links",
+    "live",
+    "runs",
+    "state",
+    "task_form",
+    "task_picker",
+    "text",
+]
+
+# Imported when first asked for: the form renderer is used without a panel, and a page without charts needs no plotly.
+_HOMES = {
+    "current_actor": "mcp_core.ui.client",
+    "current_client": "mcp_core.ui.client",
+    "task_picker": "mcp_core.ui.task_form",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    if name in __all__:
+        return import_module(f"mcp_core.ui.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
