@@ -10,56 +10,64 @@ from pydantic_core import to_jsonable_python
 
 from mcp_core.models import Run
 
-__all__ = ["EXPORTERS", "ExportFormat", "defuse", "export", "flat"]
+__all__ = ["COLUMNS", "EXPORTERS", "ExportFormat", "defuse", "export", "flat"]
 
 ExportFormat = Literal["jsonl", "csv", "json"]
 
-# A spreadsheet takes a cell that begins so for a formula, or strips what comes before one.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+COLUMNS = (
+    "id",
+    "name",
+    "type",
+    "status",
+    "model",
+    "cache",
+    "created_at",
+    "started_at",
+    "finished_at",
+    "queued_seconds",
+    "duration_seconds",
+    "input_tokens",
+    "output_tokens",
+    "cost_usd",
+    "saved_usd",
+    "saved_seconds",
+    "attempts",
+    "error_type",
+    "error",
+    "tags",
+    "actor_id",
+    "variables",
+    "output",
+)
+"""Columns of a run as a row. Times are ISO 8601 in UTC, money US dollars as a decimal text, `variables` JSON."""
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
-def defuse(cell: str) -> str:
-    """`cell` so that no spreadsheet takes it for a formula: an apostrophe goes before what would begin one."""
-    return f"'{cell}" if cell.startswith(_FORMULA) else cell
+def defuse(cell: object) -> object:
+    """`cell` so that no spreadsheet takes it for a formula: such a text gets an apostrophe in front, numbers stay."""
+    if isinstance(cell, str) and (cell.startswith(_FORMULA) or cell.lstrip().startswith(_FORMULA)):
+        return f"'{cell}"
+    return cell
 
 
 def flat(run: Run) -> dict[str, Any]:
-    """The run as one row: texts and numbers by column, None for what is unknown.
-
-    Times are ISO 8601 in UTC, durations seconds, money US dollars as a decimal text; `variables` is JSON.
-    """
+    """The run as one row: texts and numbers by column (see `COLUMNS`), None for what is unknown."""
     data = run.as_json()
     cache, error = data["cache"], data["error"] or {}
     return {
-        "id": data["id"],
-        "type": data["type"],
-        "name": data["name"],
-        "status": data["status"],
-        "model": data["model"],
-        "actor_id": data["actor_id"],
-        "team": data["team"],
-        "tags": " ".join(data["tags"]),
-        "created_at": data["created_at"],
-        "started_at": data["started_at"],
-        "finished_at": data["finished_at"],
-        "queued_seconds": data["queued_seconds"],
-        "duration_seconds": data["duration_seconds"],
+        **{name: data[name] for name in COLUMNS if name in data},
+        "cache": cache["outcome"],
         "input_tokens": data["usage"]["input_tokens"],
         "output_tokens": data["usage"]["output_tokens"],
-        "cost_usd": data["cost_usd"],
-        "cache": cache["outcome"],
-        "cache_age_seconds": cache["age_seconds"],
         "saved_usd": cache["saved_usd"],
         "saved_seconds": cache["saved_seconds"],
         "attempts": len(data["attempts"]),
         "error_type": error.get("type"),
-        "error_message": error.get("message"),
-        "error_hint": error.get("hint"),
-        "parent_id": data["parent_id"],
-        "retry_of": data["retry_of"],
-        "variables": _json(data["variables"]),
-        "output_text": data["output"]["text"],
-        "output_data": None if data["output"]["data"] is None else _json(data["output"]["data"]),
+        "error": error.get("message"),
+        "tags": " ".join(data["tags"]),
+        "variables": _json(data["variables"]) if data["variables"] else "",
+        "output": data["output"]["text"],
     }
 
 
@@ -68,13 +76,13 @@ def export(runs: Iterable[Run], kind: ExportFormat) -> Iterator[str]:
 
     Args:
         kind: `jsonl` (a run a line), `json` (`{"runs": [...], "next": null}`), or `csv` (RFC 4180, one row a run with
-            the columns of `flat`, cells defused).
+            the `COLUMNS`, cells defused).
     """
     return EXPORTERS[kind](runs)
 
 
-def _json(value: Any, *, indent: int | None = None) -> str:
-    return json.dumps(to_jsonable_python(value, inf_nan_mode="null"), ensure_ascii=False, indent=indent)
+def _json(value: Any) -> str:
+    return json.dumps(to_jsonable_python(value, inf_nan_mode="null"), ensure_ascii=False)
 
 
 def _jsonl(runs: Iterable[Run]) -> Iterator[str]:
@@ -93,10 +101,10 @@ def _one_json(runs: Iterable[Run]) -> Iterator[str]:
 
 def _csv(runs: Iterable[Run]) -> Iterator[str]:
     buffer = io.StringIO()
-    writer = csv.writer(buffer)
-    writer.writerow(flat(Run(id="", type="")))
+    writer = csv.DictWriter(buffer, COLUMNS)
+    writer.writeheader()
     for run in runs:
-        writer.writerow(defuse(cell) if isinstance(cell, str) else cell for cell in flat(run).values())
+        writer.writerow({name: defuse(cell) for name, cell in flat(run).items()})
         yield buffer.getvalue()
         buffer.seek(0)
         buffer.truncate()

@@ -1,0 +1,51 @@
+"""`cache stats` and `cache clear`."""
+
+from argparse import Namespace
+
+from mcp_core.cli.dates import parse_since
+from mcp_core.cli.output import Output, money, seconds, size
+from mcp_core.cli.session import open_client
+
+__all__ = ["clear", "stats"]
+
+
+def stats(namespace: Namespace, out: Output) -> int:
+    """Print what the cache holds and what it saved."""
+    with open_client(namespace) as client:
+        found = client.cache.stats(since=parse_since(namespace.since))
+    if out.as_json:
+        out.document(found)
+        return 0
+    ratio = found["hit_ratio"]
+    entries = "unknown" if found["entries"] is None else f"{found['entries']:,}"
+    rows = [
+        ("backend", found["backend"]),
+        ("entries", entries),
+        ("size", f"{size(found['size_bytes'])} of {size(found['max_bytes'])}"),
+        ("fresh for", seconds(found["ttl_seconds"])),
+        ("hits", f"{found['hits']:,}"),
+        ("misses", f"{found['misses']:,}"),
+        ("stale answers", f"{found['stale']:,}"),
+        ("bypassed", f"{found['bypass']:,}"),
+        ("hit ratio", "unknown" if ratio is None else f"{ratio:.1%}"),
+        ("money saved", money(found["saved_usd"])),
+        ("time saved", seconds(found["saved_seconds"])),
+    ]
+    out.table(["cache", f"since {found['since'][:16].replace('T', ' ')} UTC"], rows)
+    return 0
+
+
+def clear(namespace: Namespace, out: Output) -> int:
+    """Forget all answers, once a person has said so."""
+    with open_client(namespace) as client:
+        held = client.cache.size()
+        question = f"Forget all {held.entries:,} remembered answers ({size(held.size_bytes)})?"
+        if not out.confirm(question, yes=namespace.yes):
+            out.note("Nothing was cleared.")
+            return 1
+        cleared = client.cache.clear()
+    if out.as_json:
+        out.document({"cleared": cleared})
+    else:
+        out.line(f"{cleared:,} answers forgotten.")
+    return 0

@@ -1,0 +1,203 @@
+"""`history list`, `show`, `export` and `delete`."""
+
+import itertools
+import json
+import secrets
+from argparse import Namespace
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mcp_core.api.exports import ExportFormat, export
+from mcp_core.cli.dates import parse_since
+from mcp_core.cli.output import Output, ago, money, plain, seconds, when
+from mcp_core.cli.session import open_client
+from mcp_core.errors import ConfigurationError
+from mcp_core.models import Run, RunEvent, RunStatus
+from mcp_core.store import RunFilter
+
+if TYPE_CHECKING:
+    from mcp_core.api.client import MCPClient
+
+__all__ = ["delete_runs", "export_runs", "list_runs", "show_run"]
+
+_RIGHT = ("took", "in", "out", "cost")
+
+
+def list_runs(namespace: Namespace, out: Output) -> int:
+    """Print a page of runs, newest first."""
+    with open_client(namespace) as client:
+        _check_types(client, namespace.types)
+        runs, following = client.runs.list(_filter(namespace), limit=namespace.limit, cursor=namespace.cursor)
+    if out.as_json:
+        out.document({"runs": [run.as_json() for run in runs], "next": following})
+        return 0
+    if not runs:
+        out.note("No run matches.")
+        return 0
+    # Ids sort by time and differ at their end: shown whole, they can be copied.
+    headings = ["id", "status", "task", "model", "created (UTC)", "took", "in", "out", "cost", "cache"]
+    out.table(headings, [_row(run) for run in runs], right=_RIGHT)
+    if following is not None:
+        out.note(f"More: --cursor {following}")
+    return 0
+
+
+def show_run(namespace: Namespace, out: Output) -> int:
+    """Print one run."""
+    with open_client(namespace) as client:
+        run = client.runs.get(namespace.id)
+        events = client.runs.events(run.id) if namespace.events else []
+    if out.as_json:
+        document = run.as_json()
+        if namespace.events:
+            document["events"] = [event.model_dump(mode="json", exclude={"run_id"}) for event in events]
+        out.document(document)
+        return 0
+    width = max(len(name) for name, _ in _details(run))
+    for name, value in _details(run):
+        out.line(f"{name:<{width}}  {plain(value)}")
+    _block(out, "variables", "\n".join(f"{name} = {_short(value)}" for name, value in run.variables.items()))
+    _block(out, "output", run.output.text)
+    if run.output.data is not None:
+        _block(out, "data", json.dumps(run.output.data, ensure_ascii=False, indent=2))
+    for artifact in run.output.artifacts:
+        out.line(f"file: {plain(artifact.name)} ({artifact.media_type}, {artifact.size_bytes:,} bytes)")
+    if run.error is not None:
+        _block(out, "error", f"{run.error.type}: {run.error.message}\n{run.error.hint}".rstrip())
+    _block(out, "events", "\n".join(_event_line(run, event) for event in events))
+    return 0
+
+
+def export_runs(namespace: Namespace, out: Output) -> int:
+    """Write all runs that match, to a file or to standard output."""
+    with open_client(namespace) as client:
+        _check_types(client, namespace.types)
+        runs: Iterable[Run] = client.runs.iterate(_filter(namespace))
+        if namespace.limit is not None:
+            runs = itertools.islice(runs, namespace.limit)
+        if namespace.output is None:
+            for piece in export(runs, namespace.format):
+                out.write(piece)
+            return 0
+        path = Path(namespace.output)
+        count = _write_file(path, runs, namespace.format)
+    out.note(f"{count:,} runs written to {path}.")
+    return 0
+
+
+def delete_runs(namespace: Namespace, out: Output) -> int:
+    """Delete runs, once a person has said so."""
+    with open_client(namespace) as client:
+        ids = list(dict.fromkeys(client.runs.get(run_id).id for run_id in namespace.ids))
+        question = f"Delete {len(ids):,} {'run' if len(ids) == 1 else 'runs'} with events and files?"
+        if not out.confirm(question, yes=namespace.yes):
+            out.note("Nothing was deleted.")
+            return 1
+        deleted = client.runs.delete(ids)
+    if out.as_json:
+        out.document({"deleted": deleted})
+    else:
+        out.line(f"{deleted:,} runs deleted.")
+    if deleted < len(ids):
+        out.note(f"warning: {len(ids) - deleted:,} are not finished and stay.")
+    return 0
+
+
+def _filter(namespace: Namespace) -> RunFilter:
+    return RunFilter(
+        types=tuple(namespace.types),
+        statuses=tuple(map(RunStatus, namespace.status)),
+        models=tuple(namespace.models),
+        text=namespace.text,
+        since=parse_since(namespace.since),
+    )
+
+
+def _check_types(client: "MCPClient", types: Iterable[str]) -> None:
+    """A type that exists nowhere is a slip, unless the history has runs of it from a plugin that is gone."""
+    for name in types:
+        if name not in client.registry.names() and not client.runs.list(RunFilter(types=(name,)), limit=1)[0]:
+            raise ConfigurationError(
+                f"--type: found {name!r}, allowed are {', '.join(client.registry.names())}.", field="type"
+            )
+
+
+def _row(run: Run) -> list[str]:
+    return [
+        run.id,
+        run.status.value,
+        run.name or run.type,
+        run.model or "-",
+        when(run.created_at),
+        seconds(run.duration_seconds),
+        str(run.usage.input_tokens),
+        str(run.usage.output_tokens),
+        money(run.cost_usd),
+        run.cache.outcome,
+    ]
+
+
+def _details(run: Run) -> list[tuple[str, str]]:
+    cache: str = run.cache.outcome
+    if run.cache.age_seconds is not None:
+        cache += f", {ago(run.cache.age_seconds)} old"
+    if run.cache.saved_seconds is not None:
+        cache += f", saved {seconds(run.cache.saved_seconds)}"
+    if run.cache.saved_usd is not None:
+        cache += f" and {money(run.cache.saved_usd)}"
+    return [
+        ("id", run.id),
+        ("task", f"{run.name} ({run.type})" if run.name else run.type),
+        ("status", run.status.value),
+        ("model", run.model or "-"),
+        ("created", f"{when(run.created_at)} UTC"),
+        ("queued", seconds(run.queued_seconds)),
+        ("took", seconds(run.duration_seconds)),
+        ("tokens", f"{run.usage.input_tokens:,} in, {run.usage.output_tokens:,} out"),
+        ("cost", money(run.cost_usd)),
+        ("cache", cache),
+        ("attempts", str(len(run.attempts))),
+        ("asked by", run.actor_id),
+    ]
+
+
+def _block(out: Output, title: str, text: str) -> None:
+    if text:
+        out.line()
+        out.line(f"{title}:")
+        out.line(plain(text, lines=True))
+
+
+def _short(value: object) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 300 else f"{text[:300]}... ({len(text):,} characters)"
+
+
+def _event_line(run: Run, event: RunEvent) -> str:
+    offset = (event.at - run.created_at).total_seconds()
+    return f"{offset:9.3f} s  {event.kind:<9} {_short(event.data) if event.data else ''}".rstrip()
+
+
+def _write_file(path: Path, runs: Iterable[Run], kind: ExportFormat) -> int:
+    """Write next to the file first, so that a failure leaves what was there."""
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    count = 0
+
+    def counted() -> Iterable[Run]:
+        nonlocal count
+        for run in runs:
+            count += 1
+            yield run
+
+    try:
+        with draft.open("w", encoding="utf-8", errors="replace", newline="") as file:
+            file.writelines(export(counted(), kind))
+        draft.replace(path)
+    except OSError as error:
+        raise ConfigurationError(
+            f"{path} cannot be written: {error.strerror}.", hint="Name another --output.", field="output"
+        ) from None
+    finally:
+        draft.unlink(missing_ok=True)
+    return count

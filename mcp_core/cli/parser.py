@@ -1,0 +1,196 @@
+"""What can be typed: commands, their options and help. Imports nothing heavy, so that `--help` is instant."""
+
+import argparse
+from typing import NoReturn, TypeAlias
+
+from mcp_core import __version__
+from mcp_core.errors import ConfigurationError
+
+__all__ = ["CACHE_MODES", "EXPORT_FORMATS", "STATUSES", "UsageError", "build_parser"]
+
+CACHE_MODES = ("use", "refresh", "bypass", "only")
+STATUSES = ("queued", "running", "succeeded", "failed", "cancelled", "timed_out", "interrupted")
+EXPORT_FORMATS = ("jsonl", "csv", "json")
+
+_EPILOG = """\
+exit codes: 0 it succeeded; 1 it failed; 2 wrong use or configuration; 130 cancelled (Ctrl+C); 143 terminated.
+Answers go to standard output, everything said about them to standard error.
+"""
+
+
+class UsageError(ConfigurationError):
+    """The command line itself is wrong."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Reports wrong use as an error of ours, so that `--json` covers it too."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message[0].upper()}{message[1:]}.", hint=f"See `{self.prog} --help`.")
+
+
+# argparse gives the type no public name.
+_Commands: TypeAlias = "argparse._SubParsersAction[_Parser]"
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of the whole command line. Each command names its function as `module:function` in `handler`."""
+    parser = _Parser(
+        prog="python -m mcp_core",
+        description="Model Control Panel: run, cache, follow and share model-based tasks.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"Model Control Panel {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)
+    _add_run(commands)
+    _add_tasks(commands)
+    _add_history(commands)
+    _add_cache(commands)
+    _add_models(commands)
+    doctor = _command(commands, "doctor", "say what works here, and what to do about what does not", "doctor:doctor")
+    _json(doctor)
+    _add_serve(commands)
+    return parser
+
+
+def _command(commands: _Commands, name: str, help_text: str, handler: str) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        name, help=help_text, description=f"{help_text[0].upper()}{help_text[1:]}.", allow_abbrev=False
+    )
+    parser.set_defaults(handler=handler)
+    parser.add_argument(
+        "-v",
+        "--verbose",
+        action="store_true",
+        help="log to standard error from MCP_LOG_LEVEL upwards, not warnings alone",
+    )
+    return parser
+
+
+def _group(commands: _Commands, name: str, help_text: str) -> _Commands:
+    parser = commands.add_parser(
+        name, help=help_text, description=f"{help_text[0].upper()}{help_text[1:]}.", allow_abbrev=False
+    )
+    return parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)
+
+
+def _json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print exactly one JSON document")
+
+
+def _yes(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-y", "--yes", action="store_true", help="do not ask")
+
+
+def _add_run(commands: _Commands) -> None:
+    run = _command(commands, "run", "run a task and print its answer", "run:run")
+    run.add_argument("task", metavar="TASK", help="a task file (YAML or JSON), or the name of a task")
+    run.add_argument(
+        "--var", metavar="NAME=VALUE", action="append", default=[], dest="variables", help="a variable (repeatable)"
+    )
+    run.add_argument(
+        "--var-file",
+        metavar="NAME=PATH",
+        action="append",
+        default=[],
+        dest="variable_files",
+        help="a variable whose value is the text of a file; - reads standard input (repeatable)",
+    )
+    run.add_argument("--model", metavar="PROVIDER/MODEL", help="ask this model instead of the task's")
+    run.add_argument("--cache", choices=CACHE_MODES, help="treat the cache so instead of as the task says")
+    run.add_argument("--run-id", metavar="ID", help="give the run this id; a run is started once, then found again")
+    _json(run)
+
+
+def _add_tasks(commands: _Commands) -> None:
+    tasks = _command(commands, "tasks", "list the tasks that can be run by name", "tasks:list_tasks")
+    _json(tasks)
+
+
+def _add_history(commands: _Commands) -> None:
+    history = _group(commands, "history", "find, show, export and delete runs")
+
+    listing = _command(history, "list", "list runs, newest first", "history:list_runs")
+    _filters(listing)
+    listing.add_argument("--limit", metavar="N", type=_count, default=50, help="at most so many (default 50)")
+    listing.add_argument("--cursor", metavar="CURSOR", help="go on after a former list: its `next`")
+    _json(listing)
+
+    show = _command(history, "show", "show one run", "history:show_run")
+    show.add_argument("id", metavar="ID", help="the run's id, or its beginning")
+    show.add_argument("--events", action="store_true", help="with the events of the run")
+    _json(show)
+
+    export = _command(history, "export", "export all runs that match", "history:export_runs")
+    _filters(export)
+    export.add_argument("--format", choices=EXPORT_FORMATS, default="jsonl", help="default jsonl: one run a line")
+    export.add_argument("--output", metavar="FILE", help="write this file; default standard output")
+    export.add_argument("--limit", metavar="N", type=_count, help="at most so many; default all")
+
+    delete = _command(history, "delete", "delete finished runs with their events and files", "history:delete_runs")
+    delete.add_argument("ids", metavar="ID", nargs="+", help="ids of runs, or their beginnings")
+    _yes(delete)
+    _json(delete)
+
+
+def _filters(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--status", action="append", choices=STATUSES, default=[], help="with this status (repeatable)")
+    parser.add_argument("--type", action="append", default=[], dest="types", help="of this type (repeatable)")
+    parser.add_argument(
+        "--model",
+        action="append",
+        default=[],
+        dest="models",
+        metavar="PROVIDER/MODEL",
+        help="that asked it (repeatable)",
+    )
+    parser.add_argument("--text", default="", help="that contain this text")
+    parser.add_argument("--since", metavar="WHEN", help="created since: 90m, 12h, 7d, or 2026-01-31 (UTC)")
+
+
+def _add_cache(commands: _Commands) -> None:
+    cache = _group(commands, "cache", "look at the cache of answers, and clear it")
+    stats = _command(cache, "stats", "say what the cache holds and what it saved", "cache:stats")
+    stats.add_argument("--since", metavar="WHEN", help="count from: 90m, 12h, 7d, or 2026-01-31 (UTC; default 30d)")
+    _json(stats)
+    clear = _command(cache, "clear", "forget all answers", "cache:clear")
+    _yes(clear)
+    _json(clear)
+
+
+def _add_models(commands: _Commands) -> None:
+    models = _group(commands, "models", "list models, and fetch the local one")
+    listing = _command(models, "list", "list the models that can be asked", "models:list_models")
+    listing.add_argument("--refresh", action="store_true", help="ask the servers again for their lists")
+    _json(listing)
+    pull = _command(models, "pull", "fetch the local model, so that the first run need not", "models:pull")
+    _json(pull)
+
+
+def _add_serve(commands: _Commands) -> None:
+    serve = _command(commands, "serve", "serve the app", "serve:serve")
+    serve.add_argument("--host", help="address to listen on; default all of this machine's")
+    serve.add_argument("--port", type=_port, help="port to listen on; default 8501")
+    serve.add_argument("arguments", nargs="*", metavar="-- ARGUMENT", help="further arguments of `streamlit run`")
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
+
+
+_count.__name__ = "count of at least 1"  # argparse names the function in its message
+
+
+def _port(text: str) -> int:
+    number = int(text)
+    if not 0 <= number <= 65535:
+        raise ValueError(text)
+    return number
+
+
+_port.__name__ = "port from 0 to 65535"

@@ -1,0 +1,49 @@
+"""What a command opens: settings, logs and the client."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from mcp_core.logs import configure_logs
+from mcp_core.security.redaction import redactor
+from mcp_core.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from mcp_core.api.client import MCPClient
+
+__all__ = ["open_client", "open_settings"]
+
+_QUIET = "WARNING"
+
+
+def open_settings(namespace: "Namespace") -> Settings:
+    """The settings, with logging set up: warnings on standard error, or all there is with `--verbose`.
+
+    Raises:
+        ConfigurationError: a setting is wrong.
+    """
+    settings = load_settings()
+    redactor.learn([settings.master_key.get_secret_value()])
+    level = settings.log_level if namespace.verbose or settings.log_level in ("ERROR", "CRITICAL") else _QUIET
+    configure_logs(settings, redactor.shapes, console_level=level)
+    return settings
+
+
+@contextmanager
+def open_client(namespace: "Namespace") -> Iterator["MCPClient"]:
+    """A client for one command. Closed at its end; what still runs then is stopped, since nobody waits for it.
+
+    Raises:
+        ConfigurationError: a setting is wrong.
+        StoreError: the history cannot be opened.
+    """
+    settings = open_settings(namespace)
+    from mcp_core.api.client import MCPClient
+
+    client = MCPClient(settings)
+    try:
+        yield client
+    finally:
+        client.close(drain_seconds=0)
