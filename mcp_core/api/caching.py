@@ -16,6 +16,8 @@ from mcp_core.store import Store
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mcp_core.store.filters import Group, Period
+
 __all__ = ["CacheService"]
 
 
@@ -66,9 +68,11 @@ class CacheService:
             "saved_seconds": totals.saved_seconds,
         }
 
-    def frame(self, since: datetime, until: datetime, *, by: str = "day") -> "pd.DataFrame":
-        """Hits, misses and savings over time."""
-        return self._store.cache_frame(since, until, by=by)
+    def frame(
+        self, since: datetime, until: datetime, *, by: "Period" = "day", group: "Group | None" = None
+    ) -> "pd.DataFrame":
+        """Hits, misses and savings over time, and by `group` where one is named."""
+        return self._store.cache_frame(since, until, by=by, group=group)
 
     def entries(self, *, limit: int = 1000, offset: int = 0) -> Iterator[Entry]:
         """Entries, newest first."""

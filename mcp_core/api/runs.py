@@ -60,6 +60,16 @@ class RunService:
         """Runs as a typed table, newest first, without outputs."""
         return self._store.runs_frame(where or RunFilter(), limit=limit)
 
+    def page(
+        self, where: RunFilter | None = None, *, limit: int = 100, cursor: str | None = None
+    ) -> "tuple[pd.DataFrame, str | None]":
+        """A page of the typed table, newest first, and the cursor of the next page (None at the end).
+
+        Raises:
+            ConfigurationError: `cursor` is not one.
+        """
+        return self._store.runs_page(where or RunFilter(), limit=limit, cursor=cursor)
+
     def count(self, where: RunFilter | None = None) -> int:
         """How many runs match."""
         return self._store.count(where or RunFilter())

@@ -20,7 +20,7 @@ from mcp_core.store.queries import Queries
 from mcp_core.store.rollups import Rollups, RollupStatements
 from mcp_core.store.runs import RunStatements, SaveRun, add_events, create_run, delete_runs
 from mcp_core.store.schema import runs
-from mcp_core.store.tables import runs_frame
+from mcp_core.store.tables import runs_frame, runs_page
 from mcp_core.store.writer import Writer
 
 if TYPE_CHECKING:
@@ -195,6 +195,12 @@ class Store:
     def runs_frame(self, wanted: RunFilter = _EVERYTHING, limit: int = 10_000) -> "pd.DataFrame":
         """Runs as a typed frame, newest first, without their payload; at most 100,000."""
         return runs_frame(self._database, self._queries, wanted, limit)
+
+    def runs_page(
+        self, wanted: RunFilter = _EVERYTHING, limit: int = 100, cursor: str | None = None
+    ) -> "tuple[pd.DataFrame, str | None]":
+        """A page of that frame and the cursor of the next; None where this is the last."""
+        return runs_page(self._database, self._queries, wanted, limit, cursor)
 
     # Dashboards, from the rollups alone: spans are widened to whole hours in UTC, empty periods have no row
 

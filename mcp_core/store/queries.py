@@ -15,7 +15,7 @@ from mcp_core.store.engine import Database
 from mcp_core.store.filters import RunFilter
 from mcp_core.store.schema import run_events, runs
 
-__all__ = ["MOST_RUNS", "Queries"]
+__all__ = ["MOST_RUNS", "Queries", "cursor_at"]
 
 MOST_RUNS = 10_000
 """Runs one reading call returns at most, whatever it is asked for."""
@@ -68,7 +68,7 @@ class Queries:
         with self._database.reading() as connection:
             rows = self.rows(connection, select(runs), wanted, limit + 1, cursor)
         page = [read_run(row) for row in rows[:limit]]
-        return page, _cursor_of(page[-1]) if len(rows) > limit else None
+        return page, cursor_at(to_micros(page[-1].created_at), page[-1].id) if len(rows) > limit else None
 
     def rows(
         self, connection: Connection, columns: Select[Any], wanted: RunFilter, limit: int, cursor: str | None
@@ -188,8 +188,9 @@ def _split(wanted: RunFilter) -> list[RunFilter]:
     return [wanted]
 
 
-def _cursor_of(run: Run) -> str:
-    return f"{to_micros(run.created_at):x}.{run.id}"
+def cursor_at(created_at: int, run_id: str) -> str:
+    """The cursor of what comes after the run of that id, created at `created_at` (microseconds since 1970)."""
+    return f"{created_at:x}.{run_id}"
 
 
 def _after(cursor: str | None) -> list[ColumnElement[bool]]:

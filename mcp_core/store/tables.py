@@ -1,5 +1,6 @@
 """The history as a table: one row a run, without its payload."""
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement, select
@@ -7,13 +8,13 @@ from sqlalchemy import ColumnElement, select
 from mcp_core.store.engine import Database
 from mcp_core.store.filters import RunFilter
 from mcp_core.store.frames import ColumnKind, frame
-from mcp_core.store.queries import Queries
+from mcp_core.store.queries import Queries, cursor_at
 from mcp_core.store.schema import runs
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["MOST_ROWS", "runs_frame"]
+__all__ = ["MOST_ROWS", "runs_frame", "runs_page"]
 
 MOST_ROWS = 100_000
 
@@ -55,4 +56,19 @@ def runs_frame(database: Database, queries: Queries, wanted: RunFilter, limit: i
     """Runs as a frame, newest first, at most `limit` and never more than `MOST_ROWS`."""
     with database.reading() as connection:
         rows = queries.rows(connection, _SELECT, wanted, min(max(0, limit), MOST_ROWS), None)
+    return _framed(rows)
+
+
+def runs_page(
+    database: Database, queries: Queries, wanted: RunFilter, limit: int, cursor: str | None
+) -> "tuple[pd.DataFrame, str | None]":
+    """A page of that frame and where the next one begins; None where this is the last."""
+    limit = min(max(1, limit), MOST_ROWS)
+    with database.reading() as connection:
+        rows = queries.rows(connection, _SELECT, wanted, limit + 1, cursor)
+    last = rows[limit - 1] if len(rows) > limit else None
+    return _framed(rows[:limit]), None if last is None else cursor_at(last["created_at"], last["id"])
+
+
+def _framed(rows: Sequence[Mapping[str, Any]]) -> "pd.DataFrame":
     return frame([tuple(row.values()) for row in rows], _COLUMNS)
