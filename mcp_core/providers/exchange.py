@@ -1,0 +1,221 @@
+"""One request on the wire, whole or streamed: asked, read, priced, and remembered where it is worth it."""
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import requests
+
+from mcp_core.cache.base import Cache, Entry
+from mcp_core.cache.http import EntryInfo
+from mcp_core.errors import MCPError
+from mcp_core.providers.answers import Answer, clean_text, read_answer, structured
+from mcp_core.providers.base import CallScope, ChatRequest
+from mcp_core.providers.failures import AnswerError, Target, http_failure, located
+from mcp_core.providers.prices import Prices
+from mcp_core.providers.redact import excerpt, mask_bytes
+from mcp_core.providers.server import ModelServer
+from mcp_core.providers.sse import decode_events
+from mcp_core.providers.wire import StreamReply, join_url
+from mcp_core.security.redaction import redactor
+
+__all__ = ["EXCHANGE_BYTES", "Exchange"]
+
+EXCHANGE_BYTES = 32_768
+"""How much of a request and of an answer an `exchange` event shows, each."""
+
+
+class Exchange:
+    """Asks a model server on behalf of one call; `attempt` may be repeated.
+
+    Args:
+        key: under which the answer is remembered; None to remember nothing.
+
+    Attributes:
+        shown: whether the last attempt has emitted tokens.
+    """
+
+    def __init__(
+        self,
+        server: ModelServer,
+        request: ChatRequest,
+        scope: CallScope,
+        cache: Cache,
+        prices: Prices,
+        key: str | None,
+        ttl_seconds: float,
+    ) -> None:
+        self._server = server
+        self._request = request
+        self._scope = scope
+        self._cache = cache
+        self._prices = prices
+        self._key = key
+        self._ttl_seconds = ttl_seconds
+        self._body = _dumps(server.protocol.body(request, stream=scope.stream))
+        self.shown = False
+
+    def attempt(self) -> Answer:
+        """Ask once.
+
+        Raises:
+            APIError: no usable answer came.
+            ExecutionError: the answer does not match the schema, or the work should stop.
+            ConfigurationError: the provider cannot be called as it is configured.
+        """
+        self.shown = False
+        server, scope = self._server, self._scope
+        base_url, api_key = server.endpoint(scope.cancel, self._progress)
+        url = join_url(base_url, server.protocol.path, server.config.query)
+        target = replace(server.target(self._request.model_name, api_key), base_url=base_url)
+        with server.gate.enter(scope.cancel):
+            if scope.stream:
+                return self._stream(url, target)
+            return self._whole(url, target)
+
+    def _whole(self, url: str, target: Target) -> Answer:
+        read: list[Answer | MCPError] = []
+
+        def worth_keeping(response: requests.Response) -> bool:
+            # Read once, here, where the cache needs to know; what it found is raised or returned below.
+            body = mask_bytes(response.content, target.api_key)
+            response._content = body
+            try:
+                answer = self._read(target, response.status_code, response.headers, body)
+            except MCPError as error:
+                read.append(error)
+                return False
+            read.append(answer)
+            info.cost_usd = answer.cost_usd
+            return True
+
+        info = EntryInfo(
+            key=self._key or "",
+            ttl_seconds=self._ttl_seconds,
+            labels=self._labels(),
+            run_id=self._scope.run_id,
+            validate=worth_keeping,
+        )
+        reply = self._server.wire.send(
+            "POST",
+            url,
+            self._server.headers(target.api_key, stream=False),
+            self._body,
+            target=target,
+            scope=self._scope,
+            remember=info if self._key else None,
+        )
+        self._report(url, target, reply.status, reply.body)
+        found = read[0] if read else self._read(target, reply.status, reply.headers, reply.body)
+        if isinstance(found, MCPError):
+            raise found
+        return found
+
+    def _stream(self, url: str, target: Target) -> Answer:
+        began = time.perf_counter()
+        wire = self._server.wire
+        headers = self._server.headers(target.api_key, stream=True)
+        with wire.stream(url, headers, self._body, target=target, scope=self._scope) as reply:
+            media_type = reply.headers.get("Content-Type", "").lower()
+            if reply.status != 200 or not media_type.startswith("text/event-stream"):
+                # A server that knows no streams may send the whole answer at once.
+                body = mask_bytes(reply.body(), target.api_key)
+                self._report(url, target, reply.status, body)
+                if reply.status != 200:
+                    raise http_failure(target, reply.status, reply.headers, body)
+                answer = self._read(target, reply.status, reply.headers, body)
+                self._token(answer.text)
+                self._remember(body, answer, time.perf_counter() - began)
+                return answer
+            answer = self._follow(url, target, reply, began)
+        payload = self._server.protocol.assemble(self._request, answer.text, answer.finish_reason, answer.usage)
+        self._remember(mask_bytes(_dumps(payload), target.api_key), answer, time.perf_counter() - began)
+        return answer
+
+    def _follow(self, url: str, target: Target, reply: StreamReply, began: float) -> Answer:
+        texts: list[str] = []
+        reason, usage, first_token = None, None, None
+        seen = bytearray()
+        try:
+            for chunk in self._server.protocol.parse_stream(decode_events(_tee(reply.chunks(), seen))):
+                if chunk.text:
+                    text = redactor.known(clean_text(chunk.text))
+                    if first_token is None:
+                        first_token = time.perf_counter() - began
+                    texts.append(text)
+                    self._token(text)
+                reason = chunk.finish_reason or reason
+                usage = chunk.usage or usage
+        except AnswerError as error:
+            raise located(error, target) from None
+        finally:
+            self._report(url, target, reply.status, bytes(seen))
+        reply.finish()
+        text = redactor.known("".join(texts))
+        data = structured(text, reason, self._request, target)
+        cost = self._prices.cost(self._server.config, self._request.model_name, usage)
+        return Answer(text, data, reason, usage, cost, first_token)
+
+    def _read(self, target: Target, status: int, headers: Mapping[str, str], body: bytes) -> Answer:
+        answer = read_answer(self._server.protocol, self._request, target, status, headers, body)
+        cost = self._prices.cost(self._server.config, self._request.model_name, answer.usage)
+        return replace(answer, cost_usd=cost)
+
+    def _remember(self, body: bytes, answer: Answer, latency_seconds: float) -> None:
+        if self._key is None:
+            return
+        now = time.time()
+        self._cache.set(
+            Entry(
+                key=self._key,
+                body=body,
+                created_at=now,
+                expires_at=now + self._ttl_seconds,
+                latency_seconds=latency_seconds,
+                cost_usd=answer.cost_usd,
+                run_id=self._scope.run_id,
+                labels=self._labels(),
+            )
+        )
+
+    def _labels(self) -> dict[str, str]:
+        return {
+            "type": self._scope.run_type,
+            "provider": self._request.provider,
+            "model": self._request.model,
+            "task": self._scope.task,
+        }
+
+    def _token(self, text: str) -> None:
+        self.shown = True
+        self._scope.emit("token", {"text": text})
+
+    def _progress(self, done: int, total: int) -> None:
+        self._scope.emit(
+            "progress", {"done": done, "total": total, "unit": "bytes", "what": "Fetching the local model"}
+        )
+
+    def _report(self, url: str, target: Target, status: int, body: bytes) -> None:
+        self._scope.emit(
+            "exchange",
+            {
+                "url": url,
+                "request": excerpt(self._body, target.api_key, limit=EXCHANGE_BYTES),
+                "status": status,
+                "response": excerpt(body, target.api_key, limit=EXCHANGE_BYTES),
+            },
+        )
+
+
+def _dumps(payload: Mapping[str, Any]) -> bytes:
+    return json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+
+
+def _tee(chunks: Iterator[bytes], seen: bytearray) -> Iterator[bytes]:
+    """`chunks`, with as much of their beginning as an event shows kept in `seen`."""
+    for chunk in chunks:
+        if len(seen) <= EXCHANGE_BYTES:
+            seen += chunk
+        yield chunk

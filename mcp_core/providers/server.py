@@ -1,0 +1,181 @@
+"""A configured model server, ready to be called: its protocol, connections, key and limits."""
+
+import threading
+from collections.abc import Callable, Mapping
+from urllib.parse import urlsplit
+
+from mcp_core.cache.base import Cache
+from mcp_core.cache.keys import fingerprint
+from mcp_core.control import CancelToken
+from mcp_core.errors import APIError, ConfigurationError
+from mcp_core.providers.anthropic import AnthropicProtocol
+from mcp_core.providers.base import WireProtocol
+from mcp_core.providers.config import ProviderConfig
+from mcp_core.providers.failures import Target
+from mcp_core.providers.limits import Gate
+from mcp_core.providers.openai import OpenAIProtocol
+from mcp_core.providers.wire import Wire
+from mcp_core.security.redaction import redactor
+
+__all__ = ["ModelServer", "Progress", "protocol_for"]
+
+Progress = Callable[[int, int], None]
+"""Told of bytes done and in all while a model is being fetched."""
+
+_AZURE = (".openai.azure.com", ".cognitiveservices.azure.com", ".services.ai.azure.com")
+
+
+def protocol_for(config: ProviderConfig) -> WireProtocol:
+    """The protocol of a provider, in the dialect of its host."""
+    if config.protocol == "anthropic":
+        return AnthropicProtocol()
+    host = urlsplit(config.base_url).hostname or ""
+    azure = host.endswith(_AZURE) or "api-version" in config.query
+    own = azure or host == "api.openai.com"
+    return OpenAIProtocol(
+        key_header="api-key" if azure else "Authorization",
+        max_tokens_field="max_completion_tokens" if own else "max_tokens",
+    )
+
+
+class ModelServer:
+    """One provider. Thread-safe; connects to nothing before the first call.
+
+    Args:
+        value_of: looks up a setting by name; asked for the key at each call.
+        master_key: gives the key that fingerprints of credentials are made with.
+        pool_size: connections kept open.
+    """
+
+    def __init__(
+        self,
+        config: ProviderConfig,
+        *,
+        cache: Cache,
+        value_of: Callable[[str], str | None],
+        master_key: Callable[[], bytes],
+        pool_size: int,
+    ) -> None:
+        self.config = config
+        self.protocol = protocol_for(config)
+        self.gate = Gate(config.max_concurrency)
+        self._cache = cache
+        self._value_of = value_of
+        self._master_key = master_key
+        self._pool_size = pool_size
+        self._lock = threading.Lock()
+        self._wire: Wire | None = None
+        self._fingerprints: dict[str, str] = {}
+
+    @property
+    def wire(self) -> Wire:
+        """Its connections, made on first use."""
+        if self._wire is None:
+            with self._lock:
+                if self._wire is None:
+                    self._wire = Wire(self.config.base_url, self._cache, pool_size=self._pool_size)
+        return self._wire
+
+    @property
+    def identity(self) -> str:
+        """What its answers depend on beside the request: its address."""
+        return self.config.base_url
+
+    @property
+    def state(self) -> str:
+        """`ready`, or `no key` where its key is missing."""
+        return "ready" if self.has_key else "no key"
+
+    @property
+    def has_key(self) -> bool:
+        """Whether the key it needs is there; true where it needs none."""
+        return not self.config.api_key_env or bool(self._value_of(self.config.api_key_env))
+
+    def api_key(self) -> str | None:
+        """Its key; None where it needs none.
+
+        Raises:
+            ConfigurationError: the key is missing, or cannot be one.
+        """
+        name = self.config.api_key_env
+        if not name:
+            return None
+        key = (self._value_of(name) or "").strip()
+        if not key:
+            raise ConfigurationError(
+                f"The key of {self.config.name} is missing.",
+                hint=f"Set {name} in the environment, in .env or in the Streamlit secrets.",
+                field=name,
+            )
+        if key not in self._fingerprints:
+            if not key.isascii() or not key.isprintable() or " " in key:
+                raise ConfigurationError(
+                    f"The key of {self.config.name} has characters that no key has.",
+                    hint=f"Copy the key into {name} again, without spaces and line breaks.",
+                    field=name,
+                )
+            redactor.learn([key])
+            self._fingerprints[key] = fingerprint(key, key=self._master_key())
+        return key
+
+    def credential(self, key: str | None) -> str:
+        """A name for `key` that tells nothing about it; empty for none."""
+        return self._fingerprints[key] if key else ""
+
+    def endpoint(self, cancel: CancelToken, progress: Progress) -> tuple[str, str | None]:  # noqa: ARG002
+        """Base URL and key to call it with now.
+
+        Raises:
+            ConfigurationError: the key is missing.
+        """
+        return self.config.base_url, self.api_key()
+
+    def mended(self, error: APIError) -> bool:  # noqa: ARG002
+        """Whether what made a call fail has been put right, so that it is worth a repeat at once."""
+        return False
+
+    def headers(self, key: str | None, *, stream: bool) -> Mapping[str, str]:
+        """Headers of a request."""
+        return {
+            "Content-Type": "application/json",
+            "Accept": "text/event-stream, application/json" if stream else "application/json",
+            # Compressing a few kilobytes costs more time than it saves, and holds back the pieces of a stream.
+            "Accept-Encoding": "identity",
+            "User-Agent": "model-control-panel",
+            **self.config.headers,
+            **self.protocol.headers(key),
+        }
+
+    def target(self, model: str, key: str | None) -> Target:
+        """Whom a call is for, for sentences about its failure."""
+        return Target(
+            provider=self.config.name,
+            model=model,
+            base_url=self.config.base_url,
+            api_key_env=self.config.api_key_env,
+            api_key=key,
+            known_models=self.config.models,
+        )
+
+    def check_model(self, model: str) -> None:
+        """Refuse a model that the provider's configuration does not offer.
+
+        Raises:
+            ConfigurationError: it names its models and this is none of them, or no model is named.
+        """
+        offered = self.config.models
+        if not model or (offered and model not in offered):
+            raise ConfigurationError(
+                f"{self.config.name} has no model {model!r}." if model else f"{self.config.name}/ names no model.",
+                hint=f"Choose one of: {', '.join(f'{self.config.name}/{name}' for name in offered[:8])}."
+                if offered
+                else f"Write {self.config.name}/ and the name of one of its models.",
+                field="model",
+            )
+
+    def close(self) -> None:
+        """Close its connections."""
+        with self._lock:
+            wire, self._wire = self._wire, None
+        if wire is not None:
+            wire.close()
