@@ -7,9 +7,11 @@ from types import TracebackType
 from typing import Any, Self
 
 from mcp_core.api.caching import CacheService
+from mcp_core.api.dashboard import DashboardService
 from mcp_core.api.execution import Engine
 from mcp_core.api.handle import RunHandle
 from mcp_core.api.live import LiveRun
+from mcp_core.api.logs import LogService
 from mcp_core.api.runs import RunService
 from mcp_core.api.tasks import EXAMPLES, TaskService
 from mcp_core.cache.factory import open_cache
@@ -70,6 +72,8 @@ class MCPClient:
         self.runs = RunService(self.store, self._engine, self.submit, self.actor)
         self.tasks = TaskService(self.registry, (self.settings.data_dir / "tasks", EXAMPLES))
         self.cache = CacheService(self._cache, self.store, self.settings, self.actor)
+        self.dashboard = DashboardService(self.store)
+        self.logs = LogService(self.settings.data_dir)
         if adopt:
             self._engine.start()
 
