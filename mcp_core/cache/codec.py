@@ -76,7 +76,7 @@ def decode(data: bytes, key: str | None = None) -> Entry | None:
     """The entry that `data` hold; None where they are of another version, damaged, or not of `key` (None: any)."""
     try:
         magic, version, packed, header_size, body_size, check = _HEAD.unpack_from(data)
-        if magic != _MAGIC or version != FORMAT_VERSION:
+        if magic != _MAGIC or version != FORMAT_VERSION or packed > 1:
             return None
         view = memoryview(data)[_HEAD.size :]
         if zlib.crc32(view) != check:

