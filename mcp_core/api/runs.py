@@ -78,6 +78,11 @@ class RunService:
         """Runs queued or running in this process, oldest first."""
         return [live.run for live in self._engine.live()]
 
+    def queue_position(self, run_id: str) -> int | None:
+        """Place of a run in the queue of this process, 1 for the next one; None where it does not wait here."""
+        waiting = self._engine.waiting()
+        return waiting.index(run_id) + 1 if run_id in waiting else None
+
     def children(self, run_id: str) -> "list_[Run]":
         """Runs that this one started."""
         return self._store.children(run_id)

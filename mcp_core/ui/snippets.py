@@ -1,0 +1,73 @@
+"""A run as something to paste elsewhere: command line, Python, curl. Knows nothing of pages."""
+
+import json
+import pprint
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mcp_core.errors import MCPError
+from mcp_core.models import Run, RunEvent, TaskDefinition
+from mcp_core.types.files import dump_task
+from mcp_core.types.registry import Registry
+
+__all__ = ["as_command", "as_curl", "as_python", "task_file"]
+
+
+def task_file(run: Run, registry: Registry) -> str:
+    """The run's task as a YAML task file; its raw settings as JSON, which is YAML too, where its type is gone.
+
+    Secrets are masked in it as they are in the run.
+    """
+    try:
+        return dump_task(registry.parse(run.config, source=f"run {run.id}"))
+    except MCPError:
+        return json.dumps(run.config, indent=2, ensure_ascii=False)
+
+
+def as_command(run: Run, registry: Registry, tasks: Sequence[TaskDefinition] = ()) -> str:
+    """The command that does the same in a shell: by the task's name where a task is just so, else with a task file."""
+    same = next((task.name for task in tasks if task.config == run.config), None)
+    command = ["python -m mcp_core run", shlex.quote(same or "task.yaml")]
+    command += [f"--var {shlex.quote(f'{name}={_written(value)}')}" for name, value in run.variables.items()]
+    line = " ".join(command)
+    if same:
+        return line
+    return f"cat > task.yaml <<'END_OF_TASK'\n{task_file(run, registry).rstrip()}\nEND_OF_TASK\n{line}"
+
+
+def as_python(run: Run) -> str:
+    """The Python program that does the same."""
+    config = {name: value for name, value in run.config.items() if value not in ({}, [], None, "")}
+    return (
+        "from mcp_core import MCPClient\n\n"
+        f"task = {pprint.pformat(config, width=100, sort_dicts=False)}\n"
+        f"variables = {pprint.pformat(dict(run.variables), width=100, sort_dicts=False)}\n\n"
+        "with MCPClient() as client:\n"
+        "    run = client.execute(task, variables)\n"
+        "    print(run.output.text)\n"
+    )
+
+
+def as_curl(exchange: RunEvent | None, key_name: str) -> str | None:
+    """The request as it went to the model server; None where there was none that can be repeated.
+
+    Args:
+        key_name: environment variable that holds the key; empty where the server takes none.
+    """
+    data: Mapping[str, Any] = exchange.data if exchange else {}
+    url, request = data.get("url"), data.get("request")
+    if not isinstance(url, str) or not isinstance(request, Mapping):
+        return None
+    lines = [f"curl {shlex.quote(url)}", "-H 'Content-Type: application/json'"]
+    if key_name and url.rstrip("/").endswith("/messages"):
+        lines += [f'-H "x-api-key: ${key_name}"', "-H 'anthropic-version: 2023-06-01'"]
+    elif key_name:
+        lines.append(f'-H "Authorization: Bearer ${key_name}"')
+    body = json.dumps(request, ensure_ascii=False)
+    lines.append(f"--data {shlex.quote(body)}")
+    return " \\\n  ".join(lines)
+
+
+def _written(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,108 @@
+"""The run form as something that can be linked to: small states stand in the address, larger ones are drafts.
+
+In the address `task` names the task or type, `var.NAME` the variables, and `set` (JSON) the settings that differ from
+the task's own; `draft` stands for all but the first.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlencode
+
+from mcp_core.api.client import MCPClient
+from mcp_core.errors import ConfigurationError
+from mcp_core.models import Actor, Run
+
+__all__ = ["FORM_PARAMS", "MOST_IN_ADDRESS", "FormState", "from_params", "is_form_param", "of_run", "to_params"]
+
+MOST_IN_ADDRESS = 1500
+"""Longest form state in an address, in characters: mail programs and proxies cut longer ones."""
+
+FORM_PARAMS = ("draft", "set")
+"""Query parameters of a form state, beside those that begin with `var.`."""
+
+_VARIABLE = "var."
+
+
+@dataclass(frozen=True, slots=True)
+class FormState:
+    """What a form holds.
+
+    Attributes:
+        config: settings that differ from the task's own, JSON-compatible.
+        variables: values by name, JSON-compatible.
+    """
+
+    config: Mapping[str, Any] = field(default_factory=dict)
+    variables: Mapping[str, Any] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.config or self.variables)
+
+
+def is_form_param(name: str) -> bool:
+    """Whether a query parameter belongs to a form's state."""
+    return name in FORM_PARAMS or name.startswith(_VARIABLE)
+
+
+def to_params(client: MCPClient, state: FormState, *, actor: Actor | None = None) -> dict[str, str]:
+    """Query parameters that stand for `state`; a draft is stored where they would be too long.
+
+    Raises:
+        StoreError: the draft cannot be stored.
+    """
+    params = {f"{_VARIABLE}{name}": _written(value) for name, value in state.variables.items()}
+    if state.config:
+        params["set"] = json.dumps(state.config, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+    if len(urlencode(params)) <= MOST_IN_ADDRESS:
+        return params
+    payload = {"config": dict(state.config), "variables": dict(state.variables)}
+    return {"draft": client.save_draft(payload, actor=actor)}
+
+
+def from_params(client: MCPClient, params: Mapping[str, str]) -> FormState:
+    """The state that query parameters stand for.
+
+    Raises:
+        ConfigurationError: the draft is gone, or a parameter is not what it should be.
+        StoreError: the draft cannot be read.
+    """
+    if draft := params.get("draft"):
+        payload = client.load_draft(draft)
+        if payload is None:
+            raise ConfigurationError(
+                "The form that this link stands for is not kept any more.",
+                hint="Drafts are kept for 30 days. Ask for the link to a run instead: its form can be opened.",
+                field="draft",
+            )
+        return FormState(_mapping(payload.get("config")), _mapping(payload.get("variables")))
+    variables = {name.removeprefix(_VARIABLE): value for name, value in params.items() if name.startswith(_VARIABLE)}
+    config: Any = {}
+    if written := params.get("set"):
+        try:
+            config = json.loads(written)
+        except (ValueError, RecursionError):
+            config = None
+        if not isinstance(config, dict):
+            raise ConfigurationError(
+                "The settings in this link cannot be read.", hint="Was the link cut off? Copy it again.", field="set"
+            )
+    return FormState(config, variables)
+
+
+def of_run(client: MCPClient, run: Run) -> tuple[str, FormState]:
+    """The task a run was made from, and what differed from it; the bare type where the task is gone."""
+    for task in client.tasks.list():
+        if task.type == run.type and task.config.get("name", "") == run.name:
+            changed = {name: value for name, value in run.config.items() if task.config.get(name) != value}
+            return task.name, FormState(changed, run.variables)
+    return run.type, FormState({n: v for n, v in run.config.items() if n != "type"}, run.variables)
+
+
+def _written(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return dict(value) if isinstance(value, Mapping) else {}
