@@ -9,7 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, c
 
 from mcp_core.errors import ConfigurationError
 
-__all__ = ["VariableSpec", "validate_variables", "variables_model"]
+__all__ = ["FIELD_PREFIX", "VariableSpec", "validate_variables", "variables_model"]
+
+FIELD_PREFIX = "v_"
+"""The field of the variable `text` is `v_text`, with `text` as its alias."""
 
 VariableType = Literal["string", "text", "integer", "number", "boolean", "date", "json"]
 
@@ -53,17 +56,18 @@ def variables_model(specs: Mapping[str, VariableSpec]) -> type[BaseModel]:
 @lru_cache(maxsize=512)
 def _model(specs: tuple[tuple[str, str], ...]) -> type[BaseModel]:
     fields: dict[str, Any] = {}
-    for index, (name, dumped) in enumerate(specs):
+    for name, dumped in specs:
         spec = VariableSpec.model_validate_json(dumped)
         python_type = _PYTHON_TYPES[spec.type]
         if spec.choices:
             python_type = Literal[spec.choices]
         bounds: dict[str, Any] = {"max_length": MAX_TEXT} if python_type is str else {}
-        fields[f"v{index}"] = (
+        fields[f"{FIELD_PREFIX}{name}"] = (
             python_type,
             Field(
                 ... if spec.default is None else spec.default,
                 # The alias carries the name: a variable may be called `copy` or `model_config`, a field may not.
+                # The field is named after it all the same, so that a form keeps what was typed when others come or go.
                 alias=name,
                 title=name.replace("_", " ").capitalize(),
                 description=spec.description or None,
