@@ -12,6 +12,7 @@ from mcp_core.api.execution import Engine
 from mcp_core.api.handle import RunHandle
 from mcp_core.api.live import LiveRun
 from mcp_core.api.logs import LogService
+from mcp_core.api.notes import Note, notes
 from mcp_core.api.runs import RunService
 from mcp_core.api.tasks import EXAMPLES, TaskService
 from mcp_core.cache.factory import open_cache
@@ -159,6 +160,10 @@ class MCPClient:
             ConfigurationError: it names source, field, what was found and what is allowed.
         """
         return self.registry.parse(raw, source=source)
+
+    def notes(self) -> list[Note]:
+        """What to know about this machine's disk and memory before it bites; empty where all is well."""
+        return notes(self.settings, model_running=self.providers.local.state == "running")
 
     def save_draft(self, payload: Mapping[str, Any], *, actor: Actor | None = None) -> str:
         """Keep a form's state that is too large for a URL; returns an unguessable id."""

@@ -1,0 +1,137 @@
+"""`run`: a task, from the command line to its answer."""
+
+import json
+from argparse import Namespace
+from typing import TYPE_CHECKING, Any
+
+from mcp_core.api.handle import RunHandle
+from mcp_core.cli.display import Display
+from mcp_core.cli.output import Output, ago, money, plain, seconds
+from mcp_core.cli.program import CANCELLED, FAILED, TERMINATED, Terminated
+from mcp_core.cli.session import open_client
+from mcp_core.cli.variables import read_variables
+from mcp_core.errors import ConfigurationError, MCPError
+from mcp_core.models import Run, RunStatus, new_id
+from mcp_core.types.base import BaseMCPConfig
+
+if TYPE_CHECKING:
+    from mcp_core.api.client import MCPClient
+
+__all__ = ["exit_code", "run"]
+
+_STOP_SECONDS = 6.0
+"""How long a run that was told to stop is waited for; the engine ends it over its head before."""
+
+
+def run(namespace: Namespace, out: Output) -> int:
+    """Run a task and print its answer; Ctrl+C cancels the run."""
+    with open_client(namespace) as client:
+        config = _config(client, namespace)
+        variables = read_variables(namespace.variables, namespace.variable_files, config.variable_specs())
+        run_id = namespace.run_id or new_id()
+        try:
+            handle = client.submit(config, variables, run_id=run_id, stream=out.interactive)
+        except MCPError as error:
+            return _refused(client, run_id, error, out)
+        display = Display(out)
+        stopped = None
+        try:
+            with display:
+                for event in handle.events():
+                    display.show(event)
+            finished = handle.result()
+        except (KeyboardInterrupt, Terminated) as stop:
+            stopped = TERMINATED if isinstance(stop, Terminated) else CANCELLED
+            finished = _stop(handle, out)
+        code = exit_code(finished) if stopped is None or finished.status is RunStatus.SUCCEEDED else stopped
+        try:
+            _print(finished, display.shown, out)
+            out.flush()
+        except BrokenPipeError:
+            # The run has ended as it has, whether or not somebody still reads of it.
+            out.abandon()
+    return code
+
+
+def exit_code(run: Run) -> int:
+    """The exit code that tells how a run ended."""
+    if run.status is RunStatus.SUCCEEDED:
+        return 0
+    if run.status is RunStatus.CANCELLED:
+        return CANCELLED
+    return 2 if run.error is not None and run.error.type == ConfigurationError.__name__ else FAILED
+
+
+def _config(client: "MCPClient", namespace: Namespace) -> BaseMCPConfig:
+    config = client.tasks.load(namespace.task)
+    changes: dict[str, Any] = {}
+    if namespace.model is not None:
+        if "model" not in type(config).model_fields:
+            raise ConfigurationError(f"A task of type {config.type} asks no model of its own.", hint="Omit --model.")
+        changes["model"] = namespace.model
+    if namespace.cache is not None:
+        changes["cache"] = config.cache.model_copy(update={"mode": namespace.cache})
+    return client.parse({**dict(config), **changes}, source=namespace.task) if changes else config
+
+
+def _refused(client: "MCPClient", run_id: str, error: MCPError, out: Output) -> int:
+    """Tell of a run that could not begin; it is in the history where it came as far as that."""
+    try:
+        recorded = client.runs.get(run_id)
+    except MCPError:
+        return out.error(error)
+    if out.as_json:
+        out.document(recorded.as_json())
+        Output().error(error)
+    else:
+        out.error(error)
+        out.note(f"run: {recorded.id}")
+    return exit_code(recorded)
+
+
+def _stop(handle: RunHandle, out: Output) -> Run:
+    try:
+        handle.cancel()
+        return handle.result(timeout=_STOP_SECONDS)
+    except MCPError as error:
+        out.note(f"warning: {error}")
+        return handle.run
+
+
+def _print(run: Run, shown: str, out: Output) -> None:
+    if out.as_json:
+        out.document(run.as_json())
+    else:
+        _print_answer(run, shown, out)
+    if run.error is not None:
+        out.note(f"{run.status.value}: {run.error.message}")
+        if run.error.hint:
+            out.note(f"hint: {run.error.hint}")
+    if not out.as_json:
+        out.note(_summary(run))
+
+
+def _print_answer(run: Run, shown: str, out: Output) -> None:
+    text = run.output.text
+    if text and text.strip() not in shown:
+        # What a model wrote may not steer the terminal; a file or a pipe gets it as it is.
+        text = plain(text, lines=True) if out.interactive else text
+        out.write(text if text.endswith("\n") else f"{text}\n")
+    elif not text and run.output.data is not None:
+        out.line(json.dumps(run.output.data, ensure_ascii=False, indent=2, default=str))
+
+
+def _summary(run: Run) -> str:
+    cache = f"cache {run.cache.outcome}"
+    if run.cache.age_seconds is not None:
+        cache += f" ({ago(run.cache.age_seconds)} old)"
+    return " · ".join(
+        [
+            run.status.value,
+            seconds(run.duration_seconds),
+            f"{run.usage.input_tokens:,} tokens in, {run.usage.output_tokens:,} out",
+            f"cost {money(run.cost_usd)}",
+            cache,
+            f"run {run.id}",
+        ]
+    )
