@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from mcp_core.cache.base import Cache
@@ -17,7 +18,7 @@ from mcp_core.providers.openai import OpenAIProtocol
 from mcp_core.providers.wire import Wire
 from mcp_core.security.redaction import redactor
 
-__all__ = ["ModelServer", "Progress", "protocol_for"]
+__all__ = ["ModelServer", "Progress", "Resources", "protocol_for"]
 
 Progress = Callable[[int, int], None]
 """Told of bytes done and in all while a model is being fetched."""
@@ -38,31 +39,30 @@ def protocol_for(config: ProviderConfig) -> WireProtocol:
     )
 
 
-class ModelServer:
-    """One provider. Thread-safe; connects to nothing before the first call.
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What all model servers of an installation share.
 
-    Args:
+    Attributes:
         value_of: looks up a setting by name; asked for the key at each call.
         master_key: gives the key that fingerprints of credentials are made with.
-        pool_size: connections kept open.
+        pool_size: connections kept open to each server.
     """
 
-    def __init__(
-        self,
-        config: ProviderConfig,
-        *,
-        cache: Cache,
-        value_of: Callable[[str], str | None],
-        master_key: Callable[[], bytes],
-        pool_size: int,
-    ) -> None:
+    cache: Cache
+    value_of: Callable[[str], str | None]
+    master_key: Callable[[], bytes]
+    pool_size: int
+
+
+class ModelServer:
+    """One provider. Thread-safe; connects to nothing before the first call."""
+
+    def __init__(self, config: ProviderConfig, resources: Resources) -> None:
         self.config = config
         self.protocol = protocol_for(config)
         self.gate = Gate(config.max_concurrency)
-        self._cache = cache
-        self._value_of = value_of
-        self._master_key = master_key
-        self._pool_size = pool_size
+        self._resources = resources
         self._lock = threading.Lock()
         self._wire: Wire | None = None
         self._fingerprints: dict[str, str] = {}
@@ -73,7 +73,7 @@ class ModelServer:
         if self._wire is None:
             with self._lock:
                 if self._wire is None:
-                    self._wire = Wire(self.config.base_url, self._cache, pool_size=self._pool_size)
+                    self._wire = Wire(self.config.base_url, self._resources.cache, pool_size=self._resources.pool_size)
         return self._wire
 
     @property
@@ -89,7 +89,7 @@ class ModelServer:
     @property
     def has_key(self) -> bool:
         """Whether the key it needs is there; true where it needs none."""
-        return not self.config.api_key_env or bool(self._value_of(self.config.api_key_env))
+        return not self.config.api_key_env or bool(self._resources.value_of(self.config.api_key_env))
 
     def api_key(self) -> str | None:
         """Its key; None where it needs none.
@@ -100,7 +100,7 @@ class ModelServer:
         name = self.config.api_key_env
         if not name:
             return None
-        key = (self._value_of(name) or "").strip()
+        key = (self._resources.value_of(name) or "").strip()
         if not key:
             raise ConfigurationError(
                 f"The key of {self.config.name} is missing.",
@@ -115,7 +115,7 @@ class ModelServer:
                     field=name,
                 )
             redactor.learn([key])
-            self._fingerprints[key] = fingerprint(key, key=self._master_key())
+            self._fingerprints[key] = fingerprint(key, key=self._resources.master_key())
         return key
 
     def credential(self, key: str | None) -> str:

@@ -1,0 +1,40 @@
+"""The built-in provider: calls to a model server that is a process of ours."""
+
+from mcp_core.control import CancelToken
+from mcp_core.errors import APIError
+from mcp_core.providers.config import ProviderConfig
+from mcp_core.providers.local import LocalModel
+from mcp_core.providers.local_process import LOCAL_PARALLEL
+from mcp_core.providers.server import ModelServer, Progress, Resources
+
+__all__ = ["LocalServer"]
+
+
+class LocalServer(ModelServer):
+    """A `ModelServer` whose address and key are those of `local`, which starts when it is first called."""
+
+    def __init__(self, local: LocalModel, config: ProviderConfig, resources: Resources) -> None:
+        super().__init__(config.model_copy(update={"max_concurrency": LOCAL_PARALLEL}), resources)
+        self._local = local
+
+    @property
+    def identity(self) -> str:
+        """The model, which stays the same while its address changes with every start."""
+        return self._local.identity
+
+    @property
+    def state(self) -> str:
+        """State of the process, or of what it needs first."""
+        return self._local.state
+
+    def endpoint(self, cancel: CancelToken, progress: Progress) -> tuple[str, str | None]:
+        """Base URL and key of the process, fetched and started first where needed; raises as `LocalModel.endpoint`."""
+        return self._local.endpoint(cancel, progress)
+
+    def credential(self, key: str | None) -> str:  # noqa: ARG002
+        """None: the key is one of this start alone, and everybody's answers are the same."""
+        return ""
+
+    def mended(self, error: APIError) -> bool:
+        """Whether the process died: the next attempt starts a new one."""
+        return error.status is None and self._local.died()

@@ -1,0 +1,276 @@
+"""All model servers of the panel: what there is, how it is, and asking it."""
+
+import functools
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from loguru import logger
+
+from mcp_core.cache.base import Cache, Entry
+from mcp_core.cache.guard import SafeCache
+from mcp_core.cache.http import EntryInfo
+from mcp_core.cache.keys import cache_key
+from mcp_core.errors import APIError, ConfigurationError, MCPError, RunTimeoutError
+from mcp_core.providers.answers import read_json
+from mcp_core.providers.base import CallScope, ChatRequest, Completion
+from mcp_core.providers.calls import Calls, KeyExplanation
+from mcp_core.providers.config import LOCAL, load_providers
+from mcp_core.providers.failures import AnswerError, located
+from mcp_core.providers.local import LocalModel
+from mcp_core.providers.local_provider import LocalServer
+from mcp_core.providers.prices import Prices
+from mcp_core.providers.server import ModelServer, Resources
+from mcp_core.providers.wire import join_url
+from mcp_core.security.master_key import load_master_key
+from mcp_core.settings import Settings
+
+__all__ = ["ProviderHealth", "ProviderInfo", "ProviderModels", "Providers"]
+
+_LIST_SECONDS = 10.0
+_LIST_TTL_SECONDS = 300.0
+_LOCAL_STATES = {
+    "absent": "It is fetched when it is first asked.",
+    "fetching": "It is being fetched.",
+    "ready": "It starts when it is first asked.",
+    "loading": "It is starting.",
+    "running": "It answers.",
+    "failed": "It could not be started.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderInfo:
+    """A provider, as a person may see it.
+
+    Attributes:
+        models: the configured names; empty where the server is asked for its list.
+        state: `ready`, `no key`; for the local one `absent`, `fetching`, `ready`, `loading`, `running` or `failed`.
+    """
+
+    name: str
+    protocol: str
+    base_url: str
+    has_key: bool
+    models: tuple[str, ...]
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderModels:
+    """Models of one provider, each as `provider/model`; none, and why, where the server could not be asked."""
+
+    provider: str
+    models: tuple[str, ...]
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderHealth:
+    """How a provider's server is: whether it answered, how fast, and otherwise what happened and what to do."""
+
+    provider: str
+    ok: bool
+    latency_seconds: float | None
+    message: str
+    hint: str = ""
+
+
+class Providers:
+    """The model servers of an installation. Thread-safe; connects to nothing before it is asked to.
+
+    Args:
+        cache: remembers answers; a failure of it never fails a call.
+
+    Raises:
+        ConfigurationError: the providers file or the secrets describe a provider wrongly.
+    """
+
+    def __init__(self, settings: Settings, cache: Cache) -> None:
+        self._cache = cache if isinstance(cache, SafeCache) else SafeCache(cache)
+        self.local = LocalModel(settings)
+        resources = Resources(
+            cache=self._cache,
+            value_of=settings.value_of,
+            master_key=functools.cache(lambda: load_master_key(settings)),
+            pool_size=settings.workers,
+        )
+        self._servers: dict[str, ModelServer] = {
+            name: LocalServer(self.local, config, resources) if name == LOCAL else ModelServer(config, resources)
+            for name, config in load_providers(settings).items()
+        }
+        self._calls = Calls(self._cache, Prices(), ttl_seconds=settings.cache_ttl)
+
+    def complete(self, request: ChatRequest, scope: CallScope) -> Completion:
+        """The answer to `request`: from the cache, from an equal call under way, or from the model server.
+
+        Emits `cache`, `exchange`, `token`, `retry` and `progress` events to the scope.
+
+        Raises:
+            ConfigurationError: provider or model are unknown, or a key is missing.
+            APIError: the server answered wrongly or not at all; its `attempts` say how often it was asked.
+            ExecutionError: the answer does not match the schema, or the cache alone was asked and has none.
+            RunCancelledError, RunTimeoutError, RunInterruptedError: the work should stop.
+        """
+        return self._calls.complete(self._find(request.provider), request, scope)
+
+    def explain_key(self, request: ChatRequest, scope: CallScope) -> KeyExplanation:
+        """The cache key of `request` and a hash of each of its parts, without asking anybody."""
+        return self._calls.explain(self._find(request.provider), request, scope)
+
+    def would_hit(self, request: ChatRequest, scope: CallScope) -> Entry | None:
+        """The cache entry that would answer `request` now; None where the server would be asked."""
+        return self._calls.would_hit(self._find(request.provider), request, scope)
+
+    def list(self) -> Sequence[ProviderInfo]:
+        """All providers, the built-in one first."""
+        return [
+            ProviderInfo(
+                name=name,
+                protocol=server.config.protocol,
+                base_url=server.config.base_url,
+                has_key=server.has_key,
+                models=server.config.models,
+                state=server.state,
+            )
+            for name, server in self._servers.items()
+        ]
+
+    def models(self, refresh: bool = False) -> Sequence[ProviderModels]:
+        """The models of every provider: the configured ones, else the server's own list.
+
+        Lists are remembered for five minutes; all servers are asked at once, for at most ten seconds.
+
+        Args:
+            refresh: ask the servers again.
+        """
+        found: dict[str, ProviderModels] = {}
+
+        def ask(server: ModelServer) -> None:
+            name = server.config.name
+            try:
+                models = server.config.models or self._listed(server, refresh=refresh)
+                found[name] = ProviderModels(name, tuple(f"{name}/{model}" for model in models))
+            except MCPError as error:
+                logger.info("The models of {} cannot be listed: {}", name, error)
+                found[name] = ProviderModels(name, (), str(error))
+
+        asking = []
+        for server in self._servers.values():
+            if server.config.models:
+                ask(server)
+            else:
+                asking.append(threading.Thread(target=ask, args=(server,), daemon=True))
+        for thread in asking:
+            thread.start()
+        for thread in asking:
+            thread.join()
+        return [found[name] for name in self._servers]
+
+    def check(self, name: str) -> ProviderHealth:
+        """Ask a provider's server for its list of models and say how that went.
+
+        The local model is not started for it: while it does not run, its state is the answer.
+
+        Raises:
+            ConfigurationError: there is no such provider.
+        """
+        server = self._find(name)
+        if name == LOCAL and self.local.state != "running":
+            return self._local_health()
+        began = time.perf_counter()
+        try:
+            self._listed(server, refresh=True)
+        except MCPError as error:
+            return ProviderHealth(name, False, None, error.message, error.hint)
+        return ProviderHealth(name, True, time.perf_counter() - began, "It answers.")
+
+    def close(self) -> None:
+        """Close all connections and stop the local model."""
+        self.local.close()
+        for server in self._servers.values():
+            server.close()
+
+    def _listed(self, server: ModelServer, *, refresh: bool) -> tuple[str, ...]:
+        """The server's own list of models.
+
+        Raises:
+            APIError, ConfigurationError: it could not be had.
+        """
+        scope = CallScope(read_timeout=_LIST_SECONDS)
+        base_url, key = server.endpoint(scope.cancel, _nobody)
+        target = replace(server.target("", key), base_url=base_url)
+        listed: list[tuple[str, ...] | MCPError] = []
+
+        def read(status: int, headers: Mapping[str, str], body: bytes) -> bool:
+            try:
+                payload = read_json(target, status, headers, body)
+                listed.append(tuple(server.protocol.models(payload)))
+            except AnswerError as error:
+                listed.append(located(error, target))
+            except MCPError as error:
+                listed.append(error)
+            return isinstance(listed[-1], tuple)
+
+        info = EntryInfo(
+            key=cache_key({"models of": target.provider, "server": base_url, "credential": server.credential(key)}),
+            ttl_seconds=_LIST_TTL_SECONDS,
+            labels={"type": "models", "provider": target.provider, "model": "", "task": ""},
+            validate=lambda response: read(response.status_code, response.headers, response.content),
+            lookup=not refresh,
+        )
+        stop = threading.Timer(_LIST_SECONDS, scope.cancel.cancel, ("timed_out",))
+        stop.daemon = True
+        stop.start()
+        try:
+            reply = server.wire.send(
+                "GET",
+                join_url(base_url, server.protocol.models_path, server.config.query),
+                server.headers(key, stream=False),
+                None,
+                target=target,
+                scope=scope,
+                remember=info,
+            )
+        except RunTimeoutError:
+            raise APIError(
+                f"{target.name} at {target.host} did not list its models within {_LIST_SECONDS:g} s.",
+                hint="Try again later, or name the provider's `models` in its configuration.",
+                provider=target.provider,
+                transient=True,
+            ) from None
+        finally:
+            stop.cancel()
+        if not listed:
+            read(reply.status, reply.headers, reply.body)
+        found = listed[-1]
+        if isinstance(found, MCPError):
+            raise found
+        return found
+
+    def _local_health(self) -> ProviderHealth:
+        state, failure = self.local.state, self.local.failure
+        if state == "failed" and failure is not None:
+            return ProviderHealth(LOCAL, False, None, failure.message, failure.hint)
+        return ProviderHealth(LOCAL, True, None, _LOCAL_STATES[state])
+
+    def _find(self, name: str) -> ModelServer:
+        server = self._servers.get(name)
+        if server is None:
+            if name == LOCAL:
+                raise ConfigurationError(
+                    "The local model is switched off.",
+                    hint="Unset MCP_LOCAL_MODEL, or choose a model of another provider.",
+                    field="MCP_LOCAL_MODEL",
+                )
+            raise ConfigurationError(
+                f"There is no provider {name!r}.",
+                hint=f"Models are written provider/model; configured are: {', '.join(self._servers) or 'none'}.",
+                field="model",
+            )
+        return server
+
+
+def _nobody(done: int, total: int) -> None:
+    """Report the progress of a fetch to nobody."""
