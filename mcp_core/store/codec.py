@@ -40,6 +40,8 @@ _ascii_encoder = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"), defa
 # A raw line break never occurs inside a JSON string, so a quoted tag can only be found as a whole element.
 _tags_encoder = json.JSONEncoder(ensure_ascii=True, separators=(",\n", ":"))
 
+_NO_CACHE = CacheOutcome()
+
 
 def to_micros(moment: datetime) -> int:
     """Microseconds since 1970 in UTC, exact. A time without a zone is taken as UTC."""
@@ -114,7 +116,6 @@ def run_row(run: Run) -> Row:
     stored_output = None
     if output.text or data is not None or output.artifacts:
         stored_output = dumps({"text": output.text, "data": data, "artifacts": output.artifacts})
-    plain_cache = cache.outcome == "bypass" and cache.key is None and cache.age_seconds is None
     return {
         "id": run.id,
         "created_at": to_micros(run.created_at),
@@ -142,7 +143,7 @@ def run_row(run: Run) -> Row:
         "attempt_count": len(run.attempts),
         "tags": _tags_encoder.encode([plain(tag) for tag in run.tags]) if run.tags else "[]",
         "search": search_text("\n".join(found)),
-        "cache": None if plain_cache and not cache.parts else dumps(cache),
+        "cache": None if cache == _NO_CACHE else dumps(cache),
         "error": None if error is None else dumps(error),
         "attempts": _optional(run.attempts),
         "variables": _optional(run.variables),

@@ -40,6 +40,7 @@ class Database:
         self.place = place
         self.is_sqlite = path is not None
         dbapi = engine.dialect.loaded_dbapi
+        self._closed = False
         self._held: PoolProxiedConnection | None = None
         self.dbapi_error: type[Exception] = dbapi.Error
         # A read is one statement: on a server it needs no transaction, and so two round trips less.
@@ -48,6 +49,8 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A connection for reading; failures become `StoreError`."""
+        if self._closed:
+            raise self.closed_error()
         try:
             with self._reader.connect() as connection:
                 yield connection
@@ -62,6 +65,8 @@ class Database:
         Raises:
             StoreError: the database cannot be reached or is locked.
         """
+        if self._closed:
+            raise self.closed_error()
         try:
             connection = self._held or self.engine.raw_connection()
             if self.is_sqlite:
@@ -77,11 +82,16 @@ class Database:
             connection.rollback()
         except self.dbapi_error:
             connection.invalidate(error)
+            self._held = None
 
     def finish(self, connection: PoolProxiedConnection) -> None:
         """Take back what `begin` gave. A file's writer keeps its connection, as nothing can cut it."""
         if connection is not self._held:
             connection.close()
+
+    def closed_error(self) -> StoreError:
+        """What using it after `close` gets."""
+        return StoreError(f"The history at {self.place} is closed.", hint="Open it again; a closed one cannot be used.")
 
     def explain(self, error: Exception, verb: str) -> StoreError:
         """What a database failure means to a person; `verb` is what was tried: `read`, `written`, `opened`."""
@@ -97,7 +107,7 @@ class Database:
         elif code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
             hint = "Free some space on the disk that holds it."
         elif code in _DAMAGED:
-            hint = "The file is damaged; restart the panel to set it aside and begin a new one."
+            hint = "The file is damaged: move it away, with its -wal and -shm, and restart; a new one is then begun."
         else:
             hint = ""
         return StoreError(message, hint=hint)
@@ -108,7 +118,8 @@ class Database:
         return text.replace(str(password), "***") if password else text
 
     def close(self) -> None:
-        """Close every connection."""
+        """Close every connection; reading or writing afterwards is a `StoreError`."""
+        self._closed = True
         if self._held is not None:
             self._held.close()
             self._held = None
@@ -156,7 +167,8 @@ def _parse(url: str, data_dir: Path) -> URL:
 
 
 def _connect_server(url: URL) -> Database:
-    place = f"{url.host or 'localhost'}:{url.port or 5432}/{url.database or ''}"
+    host = url.host or url.query.get("host") or "localhost"
+    place = f"{host}:{url.port or url.query.get('port') or 5432}/{url.database or ''}"
     try:
         engine = create_engine(
             url,
@@ -179,7 +191,7 @@ def _connect_server(url: URL) -> Database:
 
 def _connect_file(path: Path) -> Database:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
         raise StoreError(
             f"The directory of the history, {path.parent}, could not be made: {error.strerror}.",

@@ -5,14 +5,13 @@ import socket
 from collections.abc import Mapping
 from typing import Any
 
-from loguru import logger
 from sqlalchemy import ColumnElement, Select, bindparam, delete, func, or_, select, update
 
 from mcp_core.models import Run, RunError, RunEvent, RunStatus, utcnow
 from mcp_core.store.codec import event_row, read_run, run_row
 from mcp_core.store.engine import Database
 from mcp_core.store.rollups import Rollups
-from mcp_core.store.runs import RunStatements
+from mcp_core.store.runs import TOKEN, RunStatements
 from mcp_core.store.schema import leases, run_events, runs
 from mcp_core.store.statements import Statement, Transaction, insert, now_micros
 from mcp_core.store.writer import Operation, Writer
@@ -106,8 +105,6 @@ class Leases:
         while len(batch) == _BATCH:
             batch = self._writer.run(Operation(apply))
             ended = ended + batch
-        for run in ended:
-            logger.bind(run_id=run.id).warning("Run {} was interrupted: its process {} died.", run.id, run.owner)
         return ended
 
     def _interrupt(self, transaction: Transaction, rollups: Rollups, row: Mapping[str, Any]) -> Run:
@@ -116,9 +113,10 @@ class Leases:
         )
         # The guard of `save` lets the run's own owner write, and one that nobody owns.
         transaction.execute(self._runs.save, run_row(run))
-        transaction.execute(self._runs.drop_tokens, {"run_id": run.id, "kind": "token"})
+        transaction.execute(self._runs.drop_tokens, {"run_id": run.id, "kind": TOKEN})
         seq = transaction.fetch(self._last_seq, {"run_id": run.id})[0]["seq"] + 1
-        event = RunEvent(run_id=run.id, seq=seq, kind="finished", at=utcnow(), data={"status": run.status.value})
+        data = {"status": run.status.value, "error": f"{_INTERRUPTED.message} {_INTERRUPTED.hint}"}
+        event = RunEvent(run_id=run.id, seq=seq, kind="finished", at=utcnow(), data=data)
         transaction.execute(self._runs.add_event, event_row(event))
         rollups.add(run)
         return run

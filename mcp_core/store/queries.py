@@ -74,24 +74,26 @@ class Queries:
         self, connection: Connection, columns: Select[Any], wanted: RunFilter, limit: int, cursor: str | None
     ) -> list[Any]:
         """At most `limit` rows of `columns` (a select from `runs`), newest first."""
+        return list(connection.execute(self.statement(columns, wanted, limit, cursor)).mappings())
+
+    def statement(self, columns: Select[Any], wanted: RunFilter, limit: int, cursor: str | None) -> Select[Any]:
+        """What reads those rows, from an index in its order."""
         parts = _split(wanted)
         after = _after(cursor)
         if len(parts) == 1:
-            statement = columns.where(*self.conditions(parts[0]), *after).order_by(*_NEWEST_FIRST).limit(limit)
-        else:
-            # For several values of an indexed column, the newest of each and then of all: never a sort of everything.
-            pages = [
-                select(runs.c.id, runs.c.created_at)
-                .where(*self.conditions(part), *after)
-                .order_by(*_NEWEST_FIRST)
-                .limit(limit)
-                .subquery()
-                for part in parts
-            ]
-            merged = union_all(*(select(page.c.id, page.c.created_at) for page in pages)).subquery()
-            newest = select(merged.c.id).order_by(merged.c.created_at.desc(), merged.c.id.desc()).limit(limit)
-            statement = columns.where(runs.c.id.in_(newest)).order_by(*_NEWEST_FIRST)
-        return list(connection.execute(statement).mappings())
+            return columns.where(*self.conditions(wanted), *after).order_by(*_NEWEST_FIRST).limit(limit)
+        # For several values of an indexed column, the newest of each and then of all: never a sort of everything.
+        pages = [
+            select(runs.c.id, runs.c.created_at)
+            .where(*self.conditions(part), *after)
+            .order_by(*_NEWEST_FIRST)
+            .limit(limit)
+            .subquery()
+            for part in parts
+        ]
+        merged = union_all(*(select(page.c.id, page.c.created_at) for page in pages)).subquery()
+        newest = select(merged.c.id).order_by(merged.c.created_at.desc(), merged.c.id.desc()).limit(limit)
+        return columns.where(runs.c.id.in_(newest)).order_by(*_NEWEST_FIRST)
 
     def iter_runs(self, wanted: RunFilter) -> Iterator[Run]:
         """All runs that are meant, newest first, read in chunks."""

