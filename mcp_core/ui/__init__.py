@@ -4,7 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mcp_core.ui import actions, forms, health, links, live, output, state, task_form, text
+    from mcp_core.ui import actions, forms, health, links, live, output, overview, preview, state, task_form, text
     from mcp_core.ui.client import current_actor, current_client
     from mcp_core.ui.task_form import task_picker
 
@@ -17,6 +17,8 @@ __all__ = [
     "links",
     "live",
     "output",
+    "overview",
+    "preview",
     "state",
     "task_form",
     "task_picker",

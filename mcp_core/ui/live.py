@@ -1,18 +1,19 @@
 """A run as it happens: followed in a fragment, so that the rest of the page stays as it is."""
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import streamlit as st
 
 from mcp_core.api.client import MCPClient
 from mcp_core.errors import MCPError
 from mcp_core.models import Run, RunStatus, utcnow
-from mcp_core.ui import health, output, text
+from mcp_core.ui import output, text
 from mcp_core.ui.client import current_actor
 from mcp_core.ui.follow import Following
 from mcp_core.ui.palette import BADGES, label
 
-__all__ = ["FOLLOW_SECONDS", "live_view", "show"]
+__all__ = ["FOLLOW_SECONDS", "live_view", "nothing_yet", "refused", "show"]
 
 FOLLOW_SECONDS = 0.4
 """How often a page looks at an open run: quick enough to read along, slow enough for many readers."""
@@ -47,6 +48,23 @@ def live_view(
     else:
         st.fragment(run_every=FOLLOW_SECONDS)(_follow)(client, run.id, key)
     return run
+
+
+def nothing_yet() -> None:
+    """What stands where the answer will be."""
+    with st.container(border=True):
+        st.markdown("**The answer shows here**")
+        st.caption(
+            "Press Run, or Ctrl+Enter. You can close or reload the page meanwhile: the run goes on, and its address "
+            "shows it again, also to somebody else."
+        )
+
+
+def refused(error: MCPError) -> None:
+    """A run that could not begin: why, and what to do."""
+    st.error(text.escape(error.message), title="The run was not started", icon=":material/error:")
+    if error.hint:
+        st.markdown(f":material/lightbulb: {text.escape(error.hint)}")
 
 
 def show(run: Run) -> None:
@@ -88,7 +106,7 @@ def _follow(client: MCPClient, run_id: str, key: str) -> None:
         _cancel(client, run_id)
 
 
-def _colour(run: Run) -> str:
+def _colour(run: Run) -> Any:
     return BADGES[run.status.value]
 
 
@@ -107,7 +125,11 @@ def _waiting(client: MCPClient, run: Run, reading: Following) -> None:
         place = client.runs.queue_position(run.id)
         words = "Waiting for a free worker" if place is None else f"Waiting: number {place} in the queue"
         st.markdown(f":shimmer[{words}]")
-    elif not health.model_on_its_way(client, run.model):
+    elif (run.model or "").startswith("local/") and client.providers.local.state == "loading":
+        st.markdown(":shimmer[Starting the built-in model]")
+    elif _is_open(reading.progress):
+        st.markdown(":shimmer[Working]")
+    else:
         expected = client.runs.expected_seconds(run.type, run.name, run.model)
         usual = f" (usually {text.seconds(expected)})" if expected and expected >= 1 else ""
         st.markdown(f":shimmer[Waiting for the answer]{usual}")
@@ -115,13 +137,21 @@ def _waiting(client: MCPClient, run: Run, reading: Following) -> None:
         st.caption(text.escape(reading.note))
 
 
+def _is_open(progress: Mapping[str, object] | None) -> bool:
+    done, total = (progress or {}).get("done"), (progress or {}).get("total")
+    return isinstance(done, int | float) and isinstance(total, int | float) and 0 <= done < total
+
+
 def _progress(progress: Mapping[str, object] | None) -> None:
-    if progress is None:
+    if progress is None or not _is_open(progress):
         return
-    done, total, unit = progress.get("done"), progress.get("total"), progress.get("unit", "")
-    if isinstance(done, int | float) and isinstance(total, int | float) and total > 0:
-        words = f"{done:,.0f} of {total:,.0f} {text.escape(str(unit))}".rstrip()
-        st.progress(min(1.0, max(0.0, done / total)), text=words)
+    done, total = float(str(progress["done"])), float(str(progress["total"]))
+    if progress.get("unit") == "bytes":
+        amount = f"{text.file_size(done)} of {text.file_size(total)}"
+    else:
+        amount = f"{done:,.0f} of {total:,.0f} {text.escape(str(progress.get('unit', '')))}".rstrip()
+    what = text.escape(str(progress.get("what", "")))
+    st.progress(done / total, text=f"{what}: {amount}" if what else amount)
 
 
 def _retries(reading: Following) -> None:

@@ -57,17 +57,25 @@ def as_curl(exchange: RunEvent | None, key_name: str) -> str | None:
     """
     data: Mapping[str, Any] = exchange.data if exchange else {}
     url, request = data.get("url"), data.get("request")
-    if not isinstance(url, str) or not isinstance(request, Mapping):
+    if not isinstance(url, str) or not isinstance(request, str) or not _is_json(request):
         return None
     lines = [f"curl {shlex.quote(url)}", "-H 'Content-Type: application/json'"]
     if key_name and url.rstrip("/").endswith("/messages"):
         lines += [f'-H "x-api-key: ${key_name}"', "-H 'anthropic-version: 2023-06-01'"]
     elif key_name:
         lines.append(f'-H "Authorization: Bearer ${key_name}"')
-    body = json.dumps(request, ensure_ascii=False)
-    lines.append(f"--data {shlex.quote(body)}")
+    lines.append(f"--data {shlex.quote(request)}")
     return " \\\n  ".join(lines)
 
 
 def _written(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _is_json(written: str) -> bool:
+    """Whether a recorded body is whole: a long one is cut where it is recorded."""
+    try:
+        json.loads(written)
+    except ValueError:
+        return False
+    return True

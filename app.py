@@ -1,0 +1,46 @@
+"""The panel in a browser: `streamlit run app.py`."""
+
+import streamlit as st
+
+from mcp_core.ui import current_client
+
+st.set_page_config(page_title="Model Control Panel", page_icon=":material/tune:", layout="wide")
+
+page = st.navigation(
+    {
+        "": [
+            st.Page(
+                "pages/home.py",
+                title="Home",
+                icon=":material/home:",
+                default=True,
+                help="What is running, what ran last, and how the model servers are.",
+            )
+        ],
+        "Work": [
+            st.Page(
+                "pages/run.py",
+                title="Run",
+                icon=":material/play_arrow:",
+                help="Choose a task, fill in its form, and watch the answer come.",
+            )
+        ],
+        "Follow": [
+            st.Page(
+                "pages/history.py",
+                title="History",
+                icon=":material/history:",
+                help="All runs: charts over time, a table to filter and download, and a page for each run.",
+            ),
+            st.Page(
+                "pages/cache.py",
+                title="Cache",
+                icon=":material/bolt:",
+                help="Remembered answers: how many, how large, what they saved; clear them here.",
+            ),
+        ],
+    }
+)
+current_client()  # where the panel cannot start, the page ends here and says why
+st.title(page.title, icon=page.icon)
+page.run()

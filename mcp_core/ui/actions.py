@@ -1,0 +1,152 @@
+"""What can be done with a run: repeat it, take it along, send it on, change it."""
+
+import json
+from collections.abc import Sequence
+
+import streamlit as st
+
+from mcp_core.api.client import MCPClient
+from mcp_core.errors import MCPError
+from mcp_core.models import Run, RunEvent
+from mcp_core.ui import links, snippets, state, text
+from mcp_core.ui.client import current_actor
+from mcp_core.ui.live import refused
+from mcp_core.ui.task_form import tasks_of
+
+__all__ = ["exchange_of", "exchange_view", "open_in_form", "repeat", "run_actions"]
+
+
+def run_actions(client: MCPClient, run: Run, *, key: str = "run", in_form: bool = False) -> None:
+    """A row of buttons for a finished run.
+
+    Args:
+        in_form: whether the run's form is on the page already.
+    """
+    with st.container(horizontal=True, gap="small"):
+        if st.button("Run again", icon=":material/replay:", key=f"{key}.again"):
+            repeat(client, run)
+        if st.button(
+            "Run without cache",
+            icon=":material/cloud_sync:",
+            key=f"{key}.refresh",
+            help="Asks the model again and remembers the new answer.",
+        ):
+            repeat(client, run, cache="refresh")
+        if not in_form and st.button("Open in the form", icon=":material/edit:", key=f"{key}.edit"):
+            open_in_form(client, run)
+        _download(run, key)
+        _share(client, run, key)
+
+
+def repeat(client: MCPClient, run: Run, *, cache: str | None = None) -> None:
+    """Start the same run again and show the new one on this page."""
+    try:
+        handle = client.runs.repeat(run.id, actor=current_actor(), cache=cache)
+    except MCPError as error:
+        refused(error)
+        return
+    st.query_params["run"] = handle.id
+    st.rerun()
+
+
+def open_in_form(client: MCPClient, run: Run) -> None:
+    """Go to the run form, filled as it was for this run."""
+    try:
+        task, held = state.of_run(client, run)
+        params = {"task": task, **state.to_params(client, held, actor=current_actor())}
+    except MCPError as error:
+        st.error(text.escape(str(error)), title="The form could not be filled", icon=":material/error:")
+        return
+    st.switch_page(links.PAGES["run"], query_params=params)
+
+
+def _download(run: Run, key: str) -> None:
+    name = f"run-{run.id[:12]}"
+    with st.popover("Download", icon=":material/download:", key=f"{key}.download"):
+        st.download_button(
+            "Answer as Markdown",
+            lambda: run.output.text or json.dumps(run.output.data, indent=2, ensure_ascii=False),
+            file_name=f"{name}.md",
+            mime="text/markdown",
+            icon=":material/article:",
+            key=f"{key}.md",
+            on_click="ignore",
+            width="stretch",
+        )
+        st.download_button(
+            "Whole run as JSON",
+            lambda: json.dumps(run.as_json(), indent=2, ensure_ascii=False),
+            file_name=f"{name}.json",
+            mime="application/json",
+            icon=":material/data_object:",
+            key=f"{key}.json",
+            on_click="ignore",
+            width="stretch",
+        )
+
+
+def _share(client: MCPClient, run: Run, key: str) -> None:
+    box = st.popover("Share", icon=":material/share:", key=f"{key}.share", on_change="rerun")
+    if not box.open:
+        return
+    with box:
+        st.caption("Link to this run")
+        st.code(links.run_url(client.settings, run.id), language=None, wrap_lines=True)
+        ways = {"Command line": "bash", "Python": "python", "curl": "bash"}
+        way = st.segmented_control("The same elsewhere", list(ways), default="Command line", key=f"{key}.way")
+        if way == "Command line":
+            code: str | None = snippets.as_command(run, client.registry, tasks_of(client))
+        elif way == "Python":
+            code = snippets.as_python(run)
+        else:
+            code = _curl(client, run)
+        if code:
+            st.code(code, language=ways.get(way or "", "bash"), wrap_lines=True)
+
+
+def _curl(client: MCPClient, run: Run) -> str | None:
+    provider = (run.model or "").partition("/")[0]
+    if provider == "local":
+        st.caption("The built-in model answers this panel alone. The command line and Python do the same from outside.")
+        return None
+    exchange = exchange_of(client.runs.events(run.id))
+    if exchange is None and run.cache.original_run_id:
+        exchange = exchange_of(client.runs.events(run.cache.original_run_id))
+    code = snippets.as_curl(exchange, f"{provider.upper().replace('-', '_')}_API_KEY")
+    if code is None:
+        st.caption("Nothing was sent for this run. Run it without cache, and the request can be copied here.")
+    return code
+
+
+def exchange_of(events: Sequence[RunEvent]) -> RunEvent | None:
+    """The last request and answer among a run's events; None where the model was not asked."""
+    return next((event for event in reversed(events) if event.kind == "exchange"), None)
+
+
+def exchange_view(client: MCPClient, run: Run, *, key: str = "run") -> None:
+    """The raw request and response in an expander, as they went over the wire, secrets masked."""
+    box = st.expander("Raw request and response", icon=":material/swap_vert:", on_change="rerun", key=f"{key}.exchange")
+    if not box.open:
+        return
+    with box:
+        exchange = exchange_of(client.runs.events(run.id))
+        if exchange is None:
+            st.caption("Nothing went over the wire: the answer came from the cache, or the run ended before.")
+            if run.cache.original_run_id:
+                st.caption(f"First asked by run `{run.cache.original_run_id}`.")
+            return
+        data = exchange.data
+        st.caption(f"Request to {text.escape(str(data.get('url', '')))}")
+        _body(data.get("request"))
+        st.caption(f"Response, status {data.get('status', '?')}")
+        _body(data.get("response"))
+
+
+def _body(body: object) -> None:
+    shown = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False)
+    try:
+        shown = json.dumps(json.loads(shown), indent=2, ensure_ascii=False)
+    except ValueError:
+        st.code(shown, language=None, wrap_lines=True, height=300 if len(shown) > 1500 else "content")
+    else:
+        st.code(shown, language="json", wrap_lines=True, height=300 if len(shown) > 1500 else "content")

@@ -1,0 +1,40 @@
+"""Run a task: choose it, fill in its form, follow it live."""
+
+import streamlit as st
+
+from mcp_core import MCPError
+from mcp_core.ui import actions, current_actor, current_client, health, live, preview, task_form, task_picker, text
+
+client = current_client()
+left, right = st.columns([5, 6], gap="large")
+
+with left:
+    choice = task_picker(client)
+    if choice.description:
+        st.caption(text.escape(choice.description))
+    filled = task_form.task_form(client, choice)
+    health.local_model_notice(client, filled.config.asked_model() if filled.config else None)
+    preview.prompt_preview(filled.config, filled.variables)
+    pressed = st.button(
+        "Run",
+        icon=":material/play_arrow:",
+        type="primary",
+        shortcut="Ctrl+Enter",
+        key="run.start",
+        on_click=task_form.show_what_is_missing,
+        args=(choice,),
+    )
+
+with right:
+    if pressed and filled.config is not None and filled.variables is not None:
+        try:
+            st.query_params["run"] = client.submit(filled.config, filled.variables, actor=current_actor()).id
+        except MCPError as error:
+            live.refused(error)
+    if run_id := st.query_params.get("run"):
+        run = live.live_view(client, run_id)
+        if run is not None and run.status.is_final:
+            actions.run_actions(client, run, in_form=True)
+            actions.exchange_view(client, run)
+    else:
+        live.nothing_yet()
