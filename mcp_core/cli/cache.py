@@ -3,7 +3,7 @@
 from argparse import Namespace
 
 from mcp_core.cli.dates import parse_since
-from mcp_core.cli.output import Output, money, seconds, size
+from mcp_core.cli.output import Output, ago, money, seconds, size
 from mcp_core.cli.session import open_client
 
 __all__ = ["clear", "stats"]
@@ -22,7 +22,7 @@ def stats(namespace: Namespace, out: Output) -> int:
         ("backend", found["backend"]),
         ("entries", entries),
         ("size", f"{size(found['size_bytes'])} of {size(found['max_bytes'])}"),
-        ("fresh for", seconds(found["ttl_seconds"])),
+        ("fresh for", ago(found["ttl_seconds"])),
         ("hits", f"{found['hits']:,}"),
         ("misses", f"{found['misses']:,}"),
         ("stale answers", f"{found['stale']:,}"),

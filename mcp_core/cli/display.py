@@ -56,6 +56,10 @@ class Display:
             return
         bounded = total if isinstance(total, int | float) and total > 0 else None
         if self._out.interactive and self.shown:
+            # The answer has the screen: what follows begins on a line of its own.
+            if not self.shown.endswith("\n"):
+                self._out.line()
+                self.shown += "\n"
             return
         if unit == "bytes":
             amount = f"{size(done)} of {size(bounded)}" if bounded else size(done)

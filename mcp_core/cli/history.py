@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from mcp_core.api.exports import ExportFormat, export
 from mcp_core.cli.dates import parse_since
-from mcp_core.cli.output import Output, ago, money, plain, seconds, when
+from mcp_core.cli.output import Output, ago, cost, money, plain, seconds, when
 from mcp_core.cli.session import open_client
 from mcp_core.errors import ConfigurationError
 from mcp_core.models import Run, RunEvent, RunStatus
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["delete_runs", "export_runs", "list_runs", "show_run"]
 
 _RIGHT = ("took", "in", "out", "cost")
+_WHOLE = ("id", "status", "created (UTC)", "cache")
+_DROP = ("in", "out", "model", "took", "cost")
 
 
 def list_runs(namespace: Namespace, out: Output) -> int:
@@ -37,7 +39,8 @@ def list_runs(namespace: Namespace, out: Output) -> int:
         return 0
     # Ids sort by time and differ at their end: shown whole, they can be copied.
     headings = ["id", "status", "task", "model", "created (UTC)", "took", "in", "out", "cost", "cache"]
-    out.table(headings, [_row(run) for run in runs], right=_RIGHT)
+    rows = [_row(run) for run in runs]
+    out.table(headings, rows, right=_RIGHT, whole=_WHOLE, drop=_DROP)
     if following is not None:
         out.note(f"More: --cursor {following}")
     return 0
@@ -129,11 +132,11 @@ def _row(run: Run) -> list[str]:
         run.status.value,
         run.name or run.type,
         run.model or "-",
-        when(run.created_at),
+        f"{run.created_at:%Y-%m-%d %H:%M}",
         seconds(run.duration_seconds),
         str(run.usage.input_tokens),
         str(run.usage.output_tokens),
-        money(run.cost_usd),
+        cost(run),
         run.cache.outcome,
     ]
 
@@ -155,7 +158,7 @@ def _details(run: Run) -> list[tuple[str, str]]:
         ("queued", seconds(run.queued_seconds)),
         ("took", seconds(run.duration_seconds)),
         ("tokens", f"{run.usage.input_tokens:,} in, {run.usage.output_tokens:,} out"),
-        ("cost", money(run.cost_usd)),
+        ("cost", cost(run)),
         ("cache", cache),
         ("attempts", str(len(run.attempts))),
         ("asked by", run.actor_id),

@@ -42,7 +42,7 @@ def list_models(namespace: Namespace, out: Output) -> int:
         return 0
     rows = [[model, infos[found.provider].state] for found in listed for model in found.models]
     if rows:
-        out.table(["model", "state"], rows)
+        out.table(["model", "state"], rows, whole=["model"])
     for found in listed:
         if found.error:
             out.note(f"warning: {found.provider}: {found.error}")

@@ -14,7 +14,9 @@ from mcp_core.errors import ConfigurationError, MCPError
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-__all__ = ["Output", "ago", "money", "plain", "progress_bar", "seconds", "size", "when"]
+    from mcp_core.models import Run
+
+__all__ = ["Output", "ago", "cost", "money", "plain", "progress_bar", "seconds", "size", "when"]
 
 
 class Output:
@@ -76,28 +78,30 @@ class Output:
             self.note(f"hint: {hint}")
         return 2 if isinstance(error, ConfigurationError) else 1
 
-    def table(self, headings: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[str] = ()) -> None:
+    def table(
+        self,
+        headings: Sequence[str],
+        rows: Iterable[Sequence[str]],
+        *,
+        right: Sequence[str] = (),
+        whole: Sequence[str] = (),
+        drop: Sequence[str] = (),
+    ) -> None:
         """Write a table: drawn on a terminal, tab-separated with a heading elsewhere.
 
         Args:
             right: headings of the columns that are flush right.
+            whole: headings of the columns that are never shortened, however narrow the terminal.
+            drop: headings of the columns left out where the terminal is narrow, the first one first.
         """
         cells = [[plain(cell) for cell in row] for row in rows]
         if not self.interactive:
             for row in [list(headings), *cells]:
                 self.line("\t".join(row))
             return
-        from rich import box
-        from rich.console import Console
-        from rich.table import Table
-        from rich.text import Text
+        from mcp_core.cli.table import draw
 
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-        for heading in headings:
-            table.add_column(heading, justify="right" if heading in right else "left", overflow="ellipsis")
-        for row in cells:
-            table.add_row(*map(Text, row))
-        Console(file=sys.stdout, highlight=False).print(table)
+        draw(headings, cells, right=right, whole=whole, drop=drop)
 
     def confirm(self, question: str, *, yes: bool) -> bool:
         """Whether to go on: `yes`, or a person on a terminal who says so.
@@ -190,6 +194,11 @@ def money(value: Decimal | str | None) -> str:
     if amount < Decimal("0.01"):
         return f"${amount:.2g}" if amount >= Decimal("0.0001") else f"${amount:.1e}"
     return f"${amount:,.2f}"
+
+
+def cost(run: "Run") -> str:
+    """What a run cost, for people; `-` where no model was asked."""
+    return "-" if run.cost_usd is None and not run.attempts else money(run.cost_usd)
 
 
 def size(value: float | None) -> str:

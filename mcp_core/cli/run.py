@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from mcp_core.api.handle import RunHandle
 from mcp_core.cli.display import Display
-from mcp_core.cli.output import Output, ago, money, plain, seconds
+from mcp_core.cli.output import Output, ago, cost, plain, seconds
 from mcp_core.cli.program import CANCELLED, FAILED, TERMINATED, Terminated
 from mcp_core.cli.session import open_client
 from mcp_core.cli.variables import read_variables
@@ -130,7 +130,7 @@ def _summary(run: Run) -> str:
             run.status.value,
             seconds(run.duration_seconds),
             f"{run.usage.input_tokens:,} tokens in, {run.usage.output_tokens:,} out",
-            f"cost {money(run.cost_usd)}",
+            f"cost {cost(run)}",
             cache,
             f"run {run.id}",
         ]

@@ -20,6 +20,8 @@ def list_tasks(namespace: Namespace, out: Output) -> int:
         out.table(
             ["task", "type", "name", "description"],
             [[task.name, task.type, task.config.get("name", ""), task.config.get("description", "")] for task in tasks],
+            whole=["task"],
+            drop=["type", "name"],
         )
     else:
         out.note(f"There is no task yet. Put task files into {folder}.")
