@@ -13,7 +13,7 @@ from decimal import Decimal
 from enum import Enum, Flag
 from typing import Annotated, Any, Literal, NewType, Union, get_args, get_origin
 
-from pydantic import BaseModel, Discriminator, RootModel, SecretBytes, SecretStr, Tag
+from pydantic import BaseModel, Discriminator, JsonValue, RootModel, SecretBytes, SecretStr, Tag
 from pydantic.fields import FieldInfo
 from typing_extensions import TypeAliasType
 
@@ -253,6 +253,8 @@ def _peel(annotation: Any, notes: list[Any]) -> Any:
         if origin is Annotated:
             annotation, *found = get_args(annotation)
             notes[:0] = found
+        elif annotation is JsonValue:
+            return Any
         elif isinstance(annotation, TypeAliasType | getattr(typing, "TypeAliasType", TypeAliasType)):
             annotation = annotation.__value__
         elif isinstance(origin, TypeAliasType | getattr(typing, "TypeAliasType", TypeAliasType)):

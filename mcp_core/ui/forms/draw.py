@@ -93,6 +93,13 @@ class Pen:
                 self._model(node, hidden)
             case ChipsNode():
                 self._chips(node, required, hidden)
+            case _:
+                with st.container(gap="xsmall"):
+                    self._several(node, required, hidden)
+        self.slots[id(node)] = st.empty()
+
+    def _several(self, node: Node, required: bool, hidden: bool) -> None:
+        match node:
             case ListNode():
                 self._list(node, required, hidden)
             case TupleNode():
@@ -101,7 +108,6 @@ class Pen:
                 self._dict(node, required, hidden)
             case UnionNode():
                 self._union(node, required, hidden)
-        self.slots[id(node)] = st.empty()
 
     def _caption(self, node: Node, required: bool = False, hidden: bool = False) -> Caption:
         meta = node.spec.meta
@@ -115,16 +121,17 @@ class Pen:
 
     def _heading(self, meta: Meta, required: bool, hidden: bool) -> None:
         if not hidden and meta.label:
-            st.markdown(_label(meta, required), help=_help(meta))
+            st.markdown(f":small[{_label(meta, required)}]", help=_help(meta))
 
     def _optional(self, node: OptionalNode) -> None:
         key = f"{node.key}#set"
         if node.stale or key not in st.session_state:
             st.session_state[key] = node.present
             node.stale = False
-        node.switch(st.toggle(_label(node.spec.meta, False), key=key, help=_help(node.spec.meta)))
-        if node.present:
-            self.node(node.content(), hidden=True)
+        with st.container(gap="xsmall"):
+            node.switch(st.toggle(_label(node.spec.meta, False), key=key, help=_help(node.spec.meta)))
+            if node.present:
+                self.node(node.content(), hidden=True)
 
     def _model(self, node: ModelNode, hidden: bool) -> None:
         with st.container(border=True):

@@ -118,8 +118,12 @@ def _state(model: type[BaseModel], key: str, value: Any) -> _State:
     state: _State | None = st.session_state.get(name)
     loaded = st.session_state.pop(f"{key}#load", MISSING)
     if state is None or loaded is not MISSING:
-        source = value if loaded is MISSING else loaded
-        state = _State(model, _root(model, key, MISSING if source is None else source))
+        fresh = _root(model, key, MISSING if value is None else value)
+        root = fresh if loaded is MISSING else _root(model, key, loaded)
+        for field, node in root.children.items():
+            if isinstance(node, Leaf):
+                node.base = fresh.children[field].raw()
+        state = _State(model, root)
         st.session_state[name] = state
     elif state.model is not model:
         _follow(state, model, key)

@@ -61,7 +61,11 @@ def draw_leaf(leaf: Leaf, caption: Caption) -> None:
         return
     if leaf.stale or leaf.key not in st.session_state:
         leaf.seed = views.to_widget(leaf)
-        _put(leaf)
+        _put(leaf, caption.bound)
+    elif leaf.echo:
+        # Streamlit writes a value that the program gave into the URL only once the widget exists.
+        st.session_state[leaf.key] = st.session_state[leaf.key]
+        leaf.echo = False
     shown = _DRAW[leaf.mode](leaf, caption)
     leaf.stale = False
     if shown == leaf.seed and type(shown) is type(leaf.seed):
@@ -73,7 +77,11 @@ def draw_leaf(leaf: Leaf, caption: Caption) -> None:
         leaf.take(*views.from_widget(leaf, shown))
 
 
-def _put(leaf: Leaf) -> None:
+def _put(leaf: Leaf, bound: bool) -> None:
+    if bound and leaf.key not in st.session_state:
+        if leaf.seed == views.base_widget(leaf):
+            return
+        leaf.echo = True
     if leaf.mode == "moment":
         st.session_state[leaf.key], st.session_state[f"{leaf.key}#time"] = leaf.seed
     else:
@@ -87,14 +95,33 @@ def _secret(leaf: Leaf, text: str) -> Any:
 
 
 def _text(leaf: Leaf, caption: Caption) -> Any:
+    placeholder = caption.placeholder or ("None" if leaf.spec.optional else "")
     return st.text_input(
-        caption.label, max_chars=_max_chars(leaf), placeholder=caption.placeholder, **caption.common(leaf.key)
+        caption.label,
+        value=_start(leaf, caption, ""),
+        max_chars=_max_chars(leaf),
+        placeholder=placeholder,
+        **caption.common(leaf.key),
     )
+
+
+def _start(leaf: Leaf, caption: Caption, neutral: Any) -> Any:
+    """The default the widget is declared with.
+
+    A value bound to the URL is left out of it while it is the widget's default, so there the two must be the same.
+    Elsewhere the value is always given through the session, and the declared one is neutral.
+    """
+    return views.base_widget(leaf) if caption.bound else neutral
+
+
+def _clearable(leaf: Leaf) -> bool:
+    return leaf.spec.optional or not leaf.filled
 
 
 def _area(leaf: Leaf, caption: Caption) -> Any:
     return st.text_area(
         caption.label,
+        value=_start(leaf, caption, ""),
         height="content",
         max_chars=_max_chars(leaf),
         placeholder=caption.placeholder,
@@ -126,7 +153,7 @@ def _number(leaf: Leaf, caption: Caption) -> Any:
         caption.label,
         min_value=low,
         max_value=high,
-        value=None,
+        value=_start(leaf, caption, None if _clearable(leaf) else "min"),
         step=_step(leaf.spec),
         format="%d" if leaf.spec.kind is Kind.INT else "%g",
         placeholder=caption.placeholder or ("None" if leaf.spec.optional else ""),
@@ -147,24 +174,33 @@ def _step(spec: LeafSpec) -> int | float:
 def _slider(leaf: Leaf, caption: Caption) -> Any:
     low, high = views.limits(leaf.spec)
     step = _step(leaf.spec) if leaf.spec.kind is Kind.INT or leaf.spec.bounds.multiple_of else (high - low) / 100
-    return st.slider(caption.label, min_value=low, max_value=high, step=step, **caption.common(leaf.key))
+    value = _start(leaf, caption, None)
+    return st.slider(caption.label, min_value=low, max_value=high, value=value, step=step, **caption.common(leaf.key))
 
 
 def _check(leaf: Leaf, caption: Caption) -> Any:
-    return st.checkbox(caption.label, **caption.common(leaf.key))
+    return st.checkbox(caption.label, value=_start(leaf, caption, False), **caption.common(leaf.key))
 
 
 def _yes_or_no(leaf: Leaf, caption: Caption) -> Any:
-    return st.segmented_control(
-        caption.label, ["Yes", "No"], required=not leaf.spec.optional, **caption.common(leaf.key)
-    )
+    return _segments(leaf, ["Yes", "No"], caption)
 
 
 def _choice(leaf: Leaf, caption: Caption) -> Any:
     labels = [option.label for option in leaf.spec.options]
     if len(labels) <= FEW_OPTIONS and sum(map(len, labels)) <= FEW_LETTERS and all(map(PLAIN_LABEL.fullmatch, labels)):
-        return st.segmented_control(caption.label, labels, required=not leaf.spec.optional, **caption.common(leaf.key))
+        return _segments(leaf, labels, caption)
     return _select(leaf, labels, caption)
+
+
+def _segments(leaf: Leaf, labels: list[str], caption: Caption) -> Any:
+    return st.segmented_control(
+        caption.label,
+        labels,
+        default=_start(leaf, caption, None),
+        required=not leaf.spec.optional,
+        **caption.common(leaf.key),
+    )
 
 
 def _odd_choice(leaf: Leaf, caption: Caption) -> Any:
@@ -175,19 +211,26 @@ def _odd_choice(leaf: Leaf, caption: Caption) -> Any:
 
 def _select(leaf: Leaf, labels: list[str], caption: Caption) -> Any:
     placeholder = "None" if leaf.spec.optional else "Choose"
-    return st.selectbox(caption.label, labels, index=None, placeholder=placeholder, **caption.common(leaf.key))
+    start = _start(leaf, caption, None if _clearable(leaf) else labels[0])
+    index = labels.index(start) if start in labels else None
+    return st.selectbox(caption.label, labels, index=index, placeholder=placeholder, **caption.common(leaf.key))
 
 
 def _date(leaf: Leaf, caption: Caption) -> Any:
     bounds = leaf.spec.bounds
     low, high = bounds.ge or bounds.gt or EARLIEST, bounds.le or bounds.lt or LATEST
     return st.date_input(
-        caption.label, value=None, min_value=low, max_value=high, format="YYYY-MM-DD", **caption.common(leaf.key)
+        caption.label,
+        value=_start(leaf, caption, None),
+        min_value=low,
+        max_value=high,
+        format="YYYY-MM-DD",
+        **caption.common(leaf.key),
     )
 
 
 def _clock(leaf: Leaf, caption: Caption) -> Any:
-    return st.time_input(caption.label, value=None, step=60, **caption.common(leaf.key))
+    return st.time_input(caption.label, value=_start(leaf, caption, None), step=60, **caption.common(leaf.key))
 
 
 def _moment(leaf: Leaf, caption: Caption) -> Any:

@@ -108,6 +108,8 @@ class Leaf(Node):
         stale: the widget does not know of `value` yet.
         fault: why the text typed is no value at all (JSON that does not parse).
         filled: the form started with a value here; stored: the secret it started with, which no widget is told.
+        base: the raw value of a fresh form, which a URL need not mention.
+        echo: the URL does not know of the widget's value yet.
     """
 
     spec: LeafSpec
@@ -126,6 +128,8 @@ class Leaf(Node):
             self.take(source[BAD_JSON], "This is not valid JSON.")
         else:
             self.value: Any = encode(spec, source)
+        self.base = self.value
+        self.echo = False
         self.stored = self.value if spec.kind is Kind.SECRET else MISSING
 
     def take(self, value: Any, fault: str = "") -> None:

@@ -15,7 +15,7 @@ from mcp_core.ui.forms.nodes import Leaf
 from mcp_core.ui.forms.spec import BUILT_IN_WIDGETS, MISSING, Bounds, Kind, LeafSpec
 from mcp_core.ui.forms.text import duration_to_text
 
-__all__ = ["choose_mode", "from_widget", "is_wide", "limits", "to_widget"]
+__all__ = ["base_widget", "choose_mode", "from_widget", "is_wide", "limits", "to_widget"]
 
 SAFE_INTEGER = 2**53 - 1
 LONG_TEXT = 80
@@ -144,6 +144,15 @@ def to_widget(leaf: Leaf) -> Any:
         found = decode(spec, value)
         return str(value) if isinstance(found, str | int | float) else duration_to_text(found)
     return value if isinstance(value, str) else str(value)
+
+
+def base_widget(leaf: Leaf) -> Any:
+    """What the widget of a fresh form would hold, in the leaf's mode; empty where that cannot show it."""
+    fresh = Leaf(leaf.spec, leaf.key, leaf.build, leaf.base)
+    if choose_mode(fresh) != leaf.mode:
+        fresh.value = MISSING
+    fresh.mode = leaf.mode
+    return to_widget(fresh)
 
 
 def _moment(value: datetime) -> tuple[date, str]:
