@@ -22,6 +22,9 @@ T = TypeVar("T")
 _LOCK_SECONDS = 0.9
 """Longest wait for other threads in one call; with SQLite's own wait for other processes it stays below 2 s."""
 
+_LOOK_SECONDS = 1.0
+"""How often to see whether the file that is open is still the one at the path."""
+
 _TOUCHES_KEPT = 512
 """Uses noted in memory before they are written, so that a hit is not a write."""
 
@@ -51,6 +54,7 @@ class SQLiteCache(Cache):
         self._touched: dict[str, float] = {}
         self._own_changes = 0
         self._foreign_changes = 0
+        self._next_look = 0.0
 
     def get(self, key: str) -> Entry | None:
         """The entry under `key`, fresh or expired; None where there is none."""
@@ -230,8 +234,12 @@ class SQLiteCache(Cache):
 
     def _mending(self, attempt: Callable[[float], T]) -> T:
         """Run `attempt`, and once more on a new file if the one at hand turns out to be broken."""
-        give_up = time.monotonic() + _LOCK_SECONDS
+        now = time.monotonic()
+        give_up = now + _LOCK_SECONDS
         try:
+            if now >= self._next_look:
+                self._next_look = now + _LOOK_SECONDS
+                self._follow_path(give_up)
             used = self._open
             file = identity(self.path) if used is None else used.file
             try:
@@ -256,6 +264,12 @@ class SQLiteCache(Cache):
                     found = self._open = Connections.open(self.path)
                     self._own_changes = 0
         return found
+
+    def _follow_path(self, give_up: float) -> None:
+        """Let go of a file that is no longer at the path: somebody deleted it or set it aside."""
+        used = self._open
+        if used is not None and identity(self.path) != used.file:
+            self._replace(used, None, "", give_up)
 
     def _replace(self, broken: Connections | None, file: tuple[int, int] | None, why: str, give_up: float) -> None:
         with _bounded(self._reading, give_up), _bounded(self._writing, give_up), _bounded(self._opening, give_up):

@@ -1,0 +1,80 @@
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mcp_core.cache.base import Entry
+from mcp_core.cache.codec import FORMAT_VERSION, decode, encode
+from mcp_core.errors import CacheError
+from tests.cache.helpers import entry, key_of, noise
+
+pytestmark = [pytest.mark.cache, pytest.mark.unit]
+
+TIMES = st.floats(0, 4e9)
+ENTRIES = st.builds(
+    Entry,
+    key=st.text(min_size=1),
+    body=st.binary(max_size=200) | st.builds(lambda piece: piece * 3000, st.binary(min_size=8, max_size=20)),
+    content_type=st.text(),
+    created_at=TIMES,
+    expires_at=st.none() | TIMES,
+    latency_seconds=TIMES,
+    cost_usd=st.none() | st.decimals(0, 1000, allow_nan=False, places=9),
+    run_id=st.text(),
+    labels=st.dictionaries(st.text(), st.text(), max_size=3),
+)
+
+
+@given(ENTRIES)
+def test_an_entry_survives(stored: Entry) -> None:
+    assert decode(encode(stored)) == stored
+    assert decode(encode(stored), stored.key) == stored
+
+
+@given(ENTRIES, st.data())
+def test_a_changed_byte_is_noticed(stored: Entry, data: st.DataObject) -> None:
+    raw = bytearray(encode(stored))
+    raw[data.draw(st.integers(0, len(raw) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+    assert decode(bytes(raw)) is None
+
+
+@given(ENTRIES, st.data())
+def test_a_missing_end_is_noticed(stored: Entry, data: st.DataObject) -> None:
+    raw = encode(stored)
+    assert decode(raw[: data.draw(st.integers(0, len(raw) - 1))]) is None
+
+
+@given(st.binary(max_size=300))
+def test_anything_else_is_missing_not_an_error(raw: bytes) -> None:
+    assert decode(raw) is None
+
+
+def test_another_version_is_missing() -> None:
+    raw = bytearray(encode(entry()))
+    raw[4] = FORMAT_VERSION + 1
+    assert decode(bytes(raw)) is None
+
+
+def test_an_entry_under_the_wrong_key_is_missing() -> None:
+    assert decode(encode(entry("a")), key_of("b")) is None
+
+
+def test_long_text_is_compressed_and_short_or_dense_is_not() -> None:
+    assert len(encode(entry(body=b"words and words " * 5000))) < 10_000
+    assert b"words and words" in encode(entry(body=b"words and words " * 10))
+    dense = noise(50_000)
+    assert dense in encode(entry(body=dense))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("created_at", "yesterday"), ("created_at", True), ("cost_usd", "cheap"), ("labels", {"a": 1}), ("run_id", None)],
+)
+def test_a_header_of_wrong_types_is_missing(name: str, value: Any) -> None:
+    assert decode(encode(entry(**{name: value}))) is None
+
+
+def test_what_cannot_be_written_is_a_cache_error() -> None:
+    with pytest.raises(CacheError, match="cannot be remembered"):
+        encode(entry(latency_seconds=float("nan")))
