@@ -40,3 +40,9 @@ class DashboardService:
     def errors(self, since: datetime, until: datetime, *, by: "Period" = "day") -> "pd.DataFrame":
         """Runs that went wrong, by step and kind of error."""
         return self._store.error_frame(since, until, by=by)
+
+    def names(self, since: datetime, until: datetime, group: "Group") -> list[str]:
+        """The types, models, tasks or the like that had runs, the busiest first."""
+        frame = self._store.rollup_frame(since, until, by="day", group=group)
+        counts = frame.groupby(group, observed=True)["runs"].sum().sort_values(ascending=False, kind="stable")
+        return [str(name) for name in counts.index if name]

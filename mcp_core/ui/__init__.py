@@ -4,21 +4,43 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mcp_core.ui import actions, forms, health, links, live, output, overview, preview, state, task_form, text
+    from mcp_core.ui import (
+        actions,
+        cache_view,
+        charts,
+        filters,
+        forms,
+        health,
+        history_view,
+        links,
+        live,
+        output,
+        overview,
+        preview,
+        run_page,
+        state,
+        task_form,
+        text,
+    )
     from mcp_core.ui.client import current_actor, current_client
     from mcp_core.ui.task_form import task_picker
 
 __all__ = [
     "actions",
+    "cache_view",
+    "charts",
     "current_actor",
     "current_client",
+    "filters",
     "forms",
     "health",
+    "history_view",
     "links",
     "live",
     "output",
     "overview",
     "preview",
+    "run_page",
     "state",
     "task_form",
     "task_picker",

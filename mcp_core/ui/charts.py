@@ -60,8 +60,12 @@ def latency_over_time(frame: "pd.DataFrame", axis: TimeAxis) -> "Figure":
     steps = per_step(frame, axis, empty=float("nan"))
     known = steps.dropna(subset=["p50"])
     worst = float(known["p95"].max()) if len(known) else 0.0
-    highest = f"median up to {seconds(float(known['p50'].max()))}" if len(known) else "nothing was timed"
-    figure = new_figure(f"Latency over time: {highest}, 95th percentile up to {seconds(worst)}.", axis)
+    figure = new_figure(
+        f"Latency over time: median up to {seconds(float(known['p50'].max()))}, 95th percentile up to {seconds(worst)}."
+        if len(known)
+        else "Latency over time: nothing was timed.",
+        axis,
+    )
     unit, scale = time_unit(worst)
     for column, name, colour, dash in (("p95", "95th percentile", _WARM, "dot"), ("p50", "Median", ACCENT, "solid")):
         figure.add_trace(

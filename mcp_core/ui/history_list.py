@@ -1,0 +1,156 @@
+"""The table of runs: filtered, a page at a time, to be acted on and downloaded; it keeps up while something runs."""
+
+from functools import partial
+from itertools import islice
+from typing import Final
+
+import streamlit as st
+
+from mcp_core.api.client import MCPClient
+from mcp_core.api.exports import ExportFormat, export
+from mcp_core.errors import ConfigurationError
+from mcp_core.models import RunStatus
+from mcp_core.store import RunFilter
+from mcp_core.ui import bulk, text
+from mcp_core.ui.filters import FILTER_KEYS, reset_filters, viewer_zone
+from mcp_core.ui.tables import COLUMNS, DEFAULT_COLUMNS, runs_table
+
+__all__ = ["MOST_EXPORTED", "REFRESH_SECONDS", "exported", "history_list", "open_run", "something_runs"]
+
+MOST_EXPORTED: Final = 10_000
+"""Runs one download holds at most, the newest ones."""
+
+REFRESH_SECONDS = 2.0
+"""How often the table looks again while something runs."""
+
+_OPEN = RunFilter(statuses=(RunStatus.QUEUED, RunStatus.RUNNING))
+_PAGE_SIZES = (25, 100, 500)
+_BEFORE = "before"
+_TRAIL = "history_trail"
+_ASKED = "history_asked"
+
+
+def something_runs(client: MCPClient) -> bool:
+    """Whether a run is queued or running, here or in another process."""
+    return bool(client.runs.live()) or bool(client.runs.list(_OPEN, limit=1)[0])
+
+
+def open_run(run_id: str) -> None:
+    """Go to a run's own page; for use as a callback."""
+    st.query_params["run"] = run_id
+
+
+def exported(client: MCPClient, where: RunFilter, kind: ExportFormat) -> bytes:
+    """The newest `MOST_EXPORTED` of the runs that match, as a file."""
+    # A lone surrogate is legal in a model's answer and not in UTF-8. Spreadsheets tell UTF-8 by its mark.
+    content = "".join(export(islice(client.runs.iterate(where), MOST_EXPORTED), kind))
+    return content.encode("utf-8-sig" if kind == "csv" else "utf-8", "replace")
+
+
+def history_list(client: MCPClient, where: RunFilter) -> None:
+    """Draw the table of the runs that match, with its pages, actions and downloads."""
+    columns, size = _look(client, where)
+    _back_to_first_page_if_asked_anew()
+    busy = something_runs(client)
+    st.fragment(run_every=REFRESH_SECONDS if busy else None)(_page)(client, where, columns, size, busy)
+
+
+def _look(client: MCPClient, where: RunFilter) -> tuple[list[str], int]:
+    with st.container(horizontal=True):
+        with st.popover("Table", icon=":material/view_column:", key="table_look"):
+            columns = st.multiselect(
+                "Columns",
+                list(COLUMNS),
+                default=list(DEFAULT_COLUMNS),
+                format_func=lambda name: COLUMNS[name].title,
+                key="cols",
+                bind="query-params",
+                help="In the order they are chosen. The address of this page remembers them.",
+            )
+            size = st.segmented_control(
+                "Rows a page", _PAGE_SIZES, default=_PAGE_SIZES[1], required=True, key="rows", bind="query-params"
+            )
+        with st.popover("Download", icon=":material/download:", key="downloads"):
+            kinds: tuple[tuple[ExportFormat, str, str], ...] = (
+                ("csv", "CSV, for spreadsheets", "text/csv"),
+                ("json", "JSON, with everything", "application/json"),
+            )
+            for kind, words, mime in kinds:
+                st.download_button(
+                    words,
+                    data=partial(exported, client, where, kind),
+                    file_name=f"runs.{kind}",
+                    mime=mime,
+                    on_click="ignore",
+                    width="stretch",
+                    key=f"download_{kind}",
+                )
+            st.caption(f"All runs that match, not only this page; the newest {MOST_EXPORTED:,} at most.")
+    return list(columns) or list(DEFAULT_COLUMNS), size or _PAGE_SIZES[1]
+
+
+def _back_to_first_page_if_asked_anew() -> None:
+    asked = tuple(str(st.session_state.get(key)) for key in (*FILTER_KEYS, "range", "rows"))
+    if st.session_state.setdefault(_ASKED, asked) != asked:
+        st.session_state[_ASKED] = asked
+        _newest()
+
+
+def _page(client: MCPClient, where: RunFilter, columns: list[str], size: int, busy: bool) -> None:
+    cursor = st.query_params.get(_BEFORE)
+    try:
+        frame, older = client.runs.page(where, limit=size, cursor=cursor)
+    except ConfigurationError as error:
+        st.warning(text.escape(str(error)), icon=":material/link_off:")
+        st.button("Newest runs", icon=":material/first_page:", on_click=_newest)
+        return
+    if frame.empty and cursor is None:
+        _nothing_matches()
+    else:
+        selected = runs_table(frame, columns, zone=viewer_zone(), on_open=open_run, key="history_table")
+        bulk.toolbar(client, selected, on_open=open_run)
+        _pager(len(frame), cursor, older)
+    if busy and not something_runs(client):
+        # Draws everything once more, now without the timer.
+        st.rerun()
+
+
+def _nothing_matches() -> None:
+    st.info("No run matches these filters in this time.", icon=":material/filter_list_off:")
+    st.button("Clear filters", on_click=reset_filters, key="clear_all")
+
+
+def _pager(rows: int, cursor: str | None, older: str | None) -> None:
+    trail: list[str | None] = st.session_state.setdefault(_TRAIL, [])
+    with st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center"):
+        page = f"page {len(trail) + 1}" if trail or cursor is None else "a page from a link"
+        st.caption(f"{text.count(rows, 'runs')}, {page}. A column's header sorts this page.", width="content")
+        st.button("Newest", icon=":material/first_page:", on_click=_newest, disabled=cursor is None, key="page_first")
+        st.button("Newer", icon=":material/chevron_left:", on_click=_newer, disabled=not trail, key="page_newer")
+        st.button(
+            "Older",
+            icon=":material/chevron_right:",
+            icon_position="right",
+            on_click=_older,
+            args=(older,),
+            disabled=older is None,
+            key="page_older",
+        )
+
+
+def _newest() -> None:
+    st.session_state[_TRAIL] = []
+    st.query_params.pop(_BEFORE, None)
+
+
+def _older(cursor: str) -> None:
+    st.session_state[_TRAIL].append(st.query_params.get(_BEFORE))
+    st.query_params[_BEFORE] = cursor
+
+
+def _newer() -> None:
+    cursor = st.session_state[_TRAIL].pop()
+    if cursor is None:
+        _newest()
+    else:
+        st.query_params[_BEFORE] = cursor

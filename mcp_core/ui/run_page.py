@@ -1,0 +1,84 @@
+"""A run's own page: what it was asked, what it did and what came of it, live while it goes on."""
+
+import streamlit as st
+
+from mcp_core.api.client import MCPClient
+from mcp_core.errors import MCPError
+from mcp_core.models import Run
+from mcp_core.ui import actions, live, run_details, text
+from mcp_core.ui.filters import viewer_zone
+from mcp_core.ui.run_words import miss_words
+
+__all__ = ["run_page"]
+
+REFRESH_SECONDS = 2.0
+"""How often timeline, events and log of an open run look again; its answer is followed more closely."""
+
+
+def run_page(client: MCPClient, run_id: str) -> None:
+    """Draw everything about one run; where there is none, say so."""
+    st.button("All runs", icon=":material/arrow_back:", type="tertiary", on_click=_leave, key="leave_run")
+    try:
+        run = client.runs.get(run_id)
+    except MCPError as error:
+        st.warning(text.escape(error.message), title="This run is not here", icon=":material/search_off:")
+        st.markdown(text.escape(error.hint))
+        return
+    _head(run)
+    drawn = live.live_view(client, run.id, finished=lambda done: actions.run_actions(client, done))
+    if drawn is None:
+        return
+    if drawn.status.is_final:
+        _cache_story(client, drawn)
+        _details(client, drawn.id)
+        actions.exchange_view(client, drawn)
+    else:
+        st.fragment(run_every=REFRESH_SECONDS)(_details)(client, drawn.id)
+
+
+def _leave() -> None:
+    st.query_params.pop("run", None)
+
+
+def _head(run: Run) -> None:
+    st.subheader(text.escape(run.name or run.type))
+    words = [
+        f"{text.escape(run.type)} run",
+        f"asked {text.moment(run.created_at, viewer_zone())} by {text.escape(run.actor_id)}",
+        f"id `{run.id}`",
+    ]
+    if run.tags:
+        words.append("tags " + ", ".join(text.escape(tag) for tag in run.tags))
+    st.caption(" · ".join(words))
+    linked = [("Started by", run.parent_id), ("Repeats", run.retry_of)]
+    if any(run_id for _, run_id in linked):
+        with st.container(horizontal=True):
+            for words_for_it, run_id in linked:
+                if run_id:
+                    run_details.run_button(f"{words_for_it} run {run_id[:12]}", run_id, key=f"go_{words_for_it}")
+
+
+def _cache_story(client: MCPClient, run: Run) -> None:
+    """Where the answer came from, and why it was not remembered before."""
+    original = run.cache.original_run_id
+    if run.cache.outcome in ("hit", "stale") and original and original != run.id:
+        run_details.run_button("First answered in this run", original, key="go_original")
+    if run.cache.outcome != "miss":
+        return
+    try:
+        changed = client.runs.changed_since_last(run.id)
+    except MCPError as error:
+        changed = None
+        st.caption(text.escape(str(error)))
+    words = miss_words(changed)
+    if words:
+        st.caption(f":material/cloud_download: {words}")
+
+
+def _details(client: MCPClient, run_id: str) -> None:
+    run = client.runs.get(run_id)
+    tabs = st.tabs(list(run_details.PARTS), key="part", on_change="rerun")
+    for tab, draw in zip(tabs, run_details.PARTS.values(), strict=True):
+        if tab.open:
+            with tab:
+                draw(client, run)

@@ -1,0 +1,12 @@
+"""Cache: what it holds, what it did and saved over time, and its entries."""
+
+import streamlit as st
+
+from mcp_core.ui import cache_view, current_client, filters
+
+client = current_client()
+held = cache_view.held_or_why(client)
+cache_view.cache_figures(client, filters.span_picker(), held)
+st.subheader("Entries")
+if held is not None and not cache_view.nothing_is_cached(held):
+    cache_view.cache_entries(client, held)

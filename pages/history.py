@@ -1,0 +1,14 @@
+"""History: how things went over time, every run, and a run's own page at `?run=ID`."""
+
+import streamlit as st
+
+from mcp_core.ui import current_client, filters, history_view, run_page
+
+client = current_client()
+if run_id := st.query_params.get("run"):
+    run_page.run_page(client, run_id)
+elif not history_view.nothing_has_run(client):
+    span = filters.span_picker()
+    history_view.history_charts(client, span)
+    st.subheader("Runs")
+    history_view.history_runs(client, span)
