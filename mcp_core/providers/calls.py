@@ -10,7 +10,7 @@ from typing import Any
 from loguru import logger
 
 from mcp_core.cache.base import Cache, Entry
-from mcp_core.cache.keys import cache_key, part_digests
+from mcp_core.cache.keys import cache_key, explained_key
 from mcp_core.cache.singleflight import SingleFlight
 from mcp_core.errors import APIError, CacheError, ExecutionError
 from mcp_core.models import Attempt, CacheOutcome, Usage
@@ -61,8 +61,7 @@ class Calls:
 
     def explain(self, server: ModelServer, request: ChatRequest, scope: CallScope) -> KeyExplanation:
         """The key the request has for this caller. Raises `ConfigurationError` where the provider's key is missing."""
-        parts = _parts(server, request, scope)
-        return KeyExplanation(cache_key(parts), part_digests(parts))
+        return KeyExplanation(*explained_key(_parts(server, request, scope)))
 
     def would_hit(self, server: ModelServer, request: ChatRequest, scope: CallScope) -> Entry | None:
         """The entry that would answer the request now; None where the server would be asked."""
@@ -85,8 +84,7 @@ class Calls:
             scope.emit("cache", {"outcome": "bypass"})
             fetched = self._ask(server, request, scope, None)
             return self._finish(fetched, CacheOutcome(), scope, began)
-        parts = _parts(server, request, scope)
-        explained = KeyExplanation(cache_key(parts), part_digests(parts))
+        explained = KeyExplanation(*explained_key(_parts(server, request, scope)))
         entry = self._cache.get(explained.key) if mode in ("use", "only") else None
         if entry is not None and (mode == "only" or entry.is_fresh()):
             hit = self._from_entry(server, request, scope, explained, entry, began)

@@ -54,7 +54,7 @@ def transport_failure(error: BaseException, target: Target, read_timeout: float)
         )
     if has(urllib3_errors.ProxyError, requests.exceptions.ProxyError):
         return failure(
-            f"The proxy on the way to {host} does not work.",
+            f"The proxy on the way to {name} at {host} does not work.",
             "Check HTTPS_PROXY and HTTP_PROXY, or name the host in NO_PROXY.",
             transient=False,
         )
@@ -67,17 +67,21 @@ def transport_failure(error: BaseException, target: Target, read_timeout: float)
         )
     if certificate := next((link for link in chain if isinstance(link, ssl.SSLCertVerificationError)), None):
         return failure(
-            f"The TLS certificate of {host} cannot be trusted: {quote(certificate.verify_message)}.",
+            f"The TLS certificate of {name} at {host} cannot be trusted: {quote(certificate.verify_message)}.",
             "Check `base_url`; for a certificate authority of your own, set REQUESTS_CA_BUNDLE to its file.",
             transient=False,
         )
     if has(ssl.SSLError, requests.exceptions.SSLError) and not has(ssl.SSLEOFError, ssl.SSLZeroReturnError):
         return failure(
-            f"No secure connection to {host} could be made.",
+            f"No secure connection to {name} at {host} could be made.",
             "Check whether `base_url` has to begin with http:// or https://, and the server's TLS.",
             transient=False,
         )
-    if has(urllib3_errors.ConnectTimeoutError, requests.exceptions.ConnectTimeout):
+    # urllib3's word for a refused connection is a kind of its word for one that took too long.
+    if any(
+        isinstance(link, urllib3_errors.ConnectTimeoutError) and not isinstance(link, urllib3_errors.NewConnectionError)
+        for link in chain
+    ):
         return failure(
             f"{name} at {host} did not accept a connection within {CONNECT_TIMEOUT:g} s.",
             "Check `base_url`, the network and any firewall in between.",
@@ -107,7 +111,9 @@ def transport_failure(error: BaseException, target: Target, read_timeout: float)
         )
     if has(http.client.BadStatusLine) and not has(http.client.RemoteDisconnected):
         return failure(
-            f"{host} does not speak HTTP.", "Check the port and http:// or https:// in `base_url`.", transient=False
+            f"{name} at {host} does not speak HTTP.",
+            "Check the port and http:// or https:// in `base_url`.",
+            transient=False,
         )
     if has(*_CUT):
         return failure(
