@@ -4,22 +4,32 @@ import collections
 import functools
 import operator
 import types
-import typing
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping, MutableSequence, Sequence
+from collections.abc import Mapping, MutableMapping, MutableSequence, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum, Flag
-from typing import Annotated, Any, Literal, NewType, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel, Discriminator, JsonValue, RootModel, SecretBytes, SecretStr, Tag
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    Discriminator,
+    FutureDate,
+    FutureDatetime,
+    NaiveDatetime,
+    PastDate,
+    PastDatetime,
+    RootModel,
+    SecretBytes,
+    SecretStr,
+)
 from pydantic.fields import FieldInfo
-from typing_extensions import TypeAliasType
 
+from mcp_core.ui.forms.notes import bounds_of, meta_of, peel
 from mcp_core.ui.forms.spec import (
     BUILT_IN_WIDGETS,
-    Bounds,
     DictSpec,
     Kind,
     LeafSpec,
@@ -47,6 +57,12 @@ _SCALARS: Mapping[type, Kind] = {
     date: Kind.DATE,
     time: Kind.TIME,
     timedelta: Kind.TIMEDELTA,
+    AwareDatetime: Kind.DATETIME,
+    NaiveDatetime: Kind.DATETIME,
+    PastDatetime: Kind.DATETIME,
+    FutureDatetime: Kind.DATETIME,
+    PastDate: Kind.DATE,
+    FutureDate: Kind.DATE,
     SecretStr: Kind.SECRET,
     SecretBytes: Kind.SECRET,
 }
@@ -82,7 +98,6 @@ _EMPTY_IS_NONE = frozenset(
 _LISTS: tuple[Any, ...] = (list, MutableSequence, Sequence, collections.abc.Collection)
 _SETS: tuple[Any, ...] = (set, frozenset, AbstractSet, collections.abc.MutableSet)
 _MAPPINGS: tuple[Any, ...] = (dict, Mapping, MutableMapping, collections.OrderedDict, collections.defaultdict)
-_BOUND_NAMES = ("ge", "gt", "le", "lt", "multiple_of", "min_length", "max_length", "pattern")
 
 
 @functools.lru_cache(maxsize=128)
@@ -98,8 +113,8 @@ def field_spec(name: str, info: FieldInfo) -> Spec:
 
 def _spec(annotation: Any, notes: Sequence[Any] = (), label: str = "") -> Spec:
     notes = list(notes)
-    bare = _peel(annotation, notes)
-    meta, bounds = _meta(notes, label), _bounds(notes)
+    bare = peel(annotation, notes)
+    meta, bounds = meta_of(notes, label), bounds_of(notes)
     constraints = [note for note in notes if not isinstance(note, FieldInfo)]
     whole = Annotated[(annotation, *constraints)] if constraints else annotation
     common: dict[str, Any] = {"annotation": whole, "meta": meta, "bounds": bounds}
@@ -245,63 +260,3 @@ def _model_label(model: type[BaseModel]) -> str:
         return title
     words = "".join(f" {char}" if char.isupper() else char for char in model.__name__)
     return label_from_name(words)
-
-
-def _peel(annotation: Any, notes: list[Any]) -> Any:
-    while True:
-        origin = get_origin(annotation)
-        if origin is Annotated:
-            annotation, *found = get_args(annotation)
-            notes[:0] = found
-        elif annotation is JsonValue:
-            return Any
-        elif isinstance(annotation, TypeAliasType | getattr(typing, "TypeAliasType", TypeAliasType)):
-            annotation = annotation.__value__
-        elif isinstance(origin, TypeAliasType | getattr(typing, "TypeAliasType", TypeAliasType)):
-            annotation = origin.__value__[get_args(annotation)]
-        elif isinstance(annotation, NewType):
-            annotation = annotation.__supertype__
-        else:
-            return annotation
-
-
-def _flat(notes: Iterable[Any]) -> Iterator[Any]:
-    for note in notes:
-        if isinstance(note, FieldInfo):
-            yield from _flat(note.metadata)
-        elif isinstance(note, Iterable) and not isinstance(note, str | bytes):
-            yield from _flat(note)
-        elif not isinstance(note, Tag):
-            yield note
-
-
-def _bounds(notes: Iterable[Any]) -> Bounds:
-    found: dict[str, Any] = {}
-    for note in _flat(notes):
-        for name in _BOUND_NAMES:
-            value = getattr(note, name, None)
-            if value is not None:
-                found[name] = value
-    pattern = found.get("pattern")
-    if pattern is not None and not isinstance(pattern, str):
-        found["pattern"] = pattern.pattern
-    return Bounds(**found)
-
-
-def _meta(notes: Iterable[Any], label: str) -> Meta:
-    meta: dict[str, Any] = {"label": label}
-    for note in notes:
-        if not isinstance(note, FieldInfo):
-            continue
-        if note.title:
-            meta["label"] = note.title
-        if note.description:
-            meta["description"] = note.description
-        if note.examples:
-            meta["example"] = str(note.examples[0])
-        if isinstance(note.json_schema_extra, dict):
-            extra = note.json_schema_extra
-            meta.update({key: str(extra[key]) for key in ("unit", "widget", "group") if key in extra})
-            meta.update({key: bool(extra[key]) for key in ("advanced", "hidden") if key in extra})
-            meta["extra"] = extra
-    return Meta(**meta)

@@ -1,19 +1,32 @@
 """Is it right? The tree of nodes to the model's object, or to errors that stand at their field."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from mcp_core.ui.forms.nodes import Findings, Leaf, ModelNode, Node, OptionalNode
-from mcp_core.ui.forms.nodes_many import DictNode, UnionNode
+from mcp_core.ui.forms.nodes import Findings, Leaf, ModelNode, Node, Problem
+from mcp_core.ui.forms.nodes_many import DictNode
+from mcp_core.ui.forms.nodes_switch import OptionalNode, UnionNode
 from mcp_core.ui.forms.spec import MISSING, Kind, LeafSpec
 from mcp_core.ui.forms.text import label_from_name
 
 __all__ = ["Fault", "FieldError", "check"]
 
 MASK = "••••••"
+_UNREADABLE = re.compile(r"(_parsing|_parsing_size|_type|_object_invalid|_from_float|_inexact)$")
+_EXPECTED = {
+    Kind.INT: "This should be a whole number.",
+    Kind.FLOAT: "This should be a number.",
+    Kind.DECIMAL: "This should be a number.",
+    Kind.BOOL: "This should be true or false.",
+    Kind.DATE: "This should be a date such as 2026-11-05.",
+    Kind.TIME: "This should be a time such as 14:30 or 14:30:05.",
+    Kind.DATETIME: "This should be a date and time such as 2026-11-05T14:30:00+01:00.",
+    Kind.TIMEDELTA: "This should be a duration such as 1h 30m or 90s.",
+}
 
 
 @dataclass(frozen=True)
@@ -52,15 +65,20 @@ def check(root: ModelNode, model: type[BaseModel]) -> tuple[BaseModel | None, li
         value = model.model_validate(data, by_alias=False, by_name=True)
     except ValidationError as error:
         reports = [*found.settled, (root, list(error.errors(include_url=False)))]
-        faults += _from_pydantic(reports, places)
+        faults += _from_pydantic(reports, found.problems, places)
     else:
         if not faults:
             return value, []
+    order = {path: place for place, (path, _) in reversed(list(enumerate(places.values())))}
+    faults.sort(key=lambda fault: order.get(fault.error.path, -1))
     return None, _without_secrets(_distinct(faults), [text for text in root.secrets() if len(text) > 3])
 
 
-def _from_pydantic(reports: Sequence[tuple[Node, list[Any]]], places: dict[int, tuple[str, str]]) -> list[Fault]:
-    closed: list[str] = []
+def _from_pydantic(
+    reports: Sequence[tuple[Node, list[Any]]], problems: Sequence[Problem], places: dict[int, tuple[str, str]]
+) -> list[Fault]:
+    """pydantic's errors, without those about what is known to be wrong already."""
+    closed = [places[id(problem.node)][0] for problem in problems]
     faults: list[Fault] = []
     for start, errors in reports:
         for detail in errors:
@@ -77,8 +95,10 @@ def _message(node: Node, detail: dict[str, Any]) -> str:
     empty = isinstance(node, Leaf) and (node.value is MISSING or node.value is None)
     if detail["type"] == "missing" or empty:
         return "This field is required."
+    if isinstance(node, Leaf) and node.spec.kind in _EXPECTED and _UNREADABLE.search(detail["type"]):
+        return _EXPECTED[node.spec.kind]
     text = str(detail["msg"]).removeprefix("Value error, ").removeprefix("Assertion failed, ").strip()
-    text = text.replace("Input should", "Should") or "This is not valid."
+    text = text.replace("Input should", "This should") or "This is not valid."
     return text if text[-1] in ".!?" else f"{text}."
 
 

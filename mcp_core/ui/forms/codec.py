@@ -60,6 +60,8 @@ def encode(spec: LeafSpec, value: Any) -> Any:
             return value if option is None else option.raw
         case Kind.SECRET:
             return value if isinstance(value, SecretStr | SecretBytes) else _secret(spec, str(value))
+        case Kind.INT | Kind.FLOAT | Kind.BOOL if isinstance(value, str):
+            return _from_text(spec.kind, value)
         case Kind.FLOAT if isinstance(value, float) and not math.isfinite(value):
             return repr(value)
         case Kind.TIMEDELTA if isinstance(value, timedelta):
@@ -208,6 +210,17 @@ def _secret(spec: LeafSpec, text: str) -> Any:
 
 def _is_bytes(spec: LeafSpec) -> bool:
     return "SecretBytes" in repr(spec.annotation)
+
+
+def _from_text(kind: Kind, text: str) -> Any:
+    """A number or yes-or-no written as text, as links carry it; the text where it is none."""
+    if kind is Kind.BOOL:
+        return {"true": True, "false": False}.get(text.strip().lower(), text)
+    try:
+        number = int(text) if kind is Kind.INT else float(text)
+    except ValueError:
+        return text
+    return number if math.isfinite(number) else text
 
 
 def _float(raw: Any) -> Any:

@@ -1,14 +1,15 @@
 """Drawing the tree: which fields stand side by side, what is grouped, what is put away."""
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import streamlit as st
 
 from mcp_core.ui.forms.leaves import Caption, draw_leaf
-from mcp_core.ui.forms.nodes import Leaf, ModelNode, Node, OptionalNode
-from mcp_core.ui.forms.nodes_many import ChipsNode, DictNode, ListNode, TupleNode, UnionNode
+from mcp_core.ui.forms.nodes import Leaf, ModelNode, Node
+from mcp_core.ui.forms.nodes_many import ChipsNode, DictNode, ListNode, TupleNode
+from mcp_core.ui.forms.nodes_switch import OptionalNode, UnionNode
 from mcp_core.ui.forms.spec import (
     DictSpec,
     Kind,
@@ -70,7 +71,9 @@ class Pen:
         with st.expander("Advanced", icon=":material/tune:", key=f"{node.key}#advanced", expanded=troubled):
             self._grid(entries)
 
-    def _grid(self, entries: Iterable[tuple[Node, bool]]) -> None:
+    def _grid(self, entries: list[tuple[Node, bool]]) -> None:
+        # An error below one field must not push its neighbour down; without one, a checkbox stands level with fields.
+        troubled = any(id(inner) in self.faulty for node, _ in entries for inner in node.walk())
         grid = None
         for node, required in entries:
             if _is_wide(node):
@@ -78,66 +81,68 @@ class Pen:
                 self.node(node, required)
                 continue
             if grid is None:
-                grid = st.grid(COLUMNS, min_column_width=MIN_COLUMN, vertical_alignment="bottom")
+                alignment: Literal["top", "bottom"] = "top" if troubled else "bottom"
+                grid = st.grid(COLUMNS, min_column_width=MIN_COLUMN, vertical_alignment=alignment)
             with grid.cell():
                 self.node(node, required)
 
-    def node(self, node: Node, required: bool = False, *, hidden: bool = False) -> None:
-        """One node with its label, and below it the place for its error."""
-        match node:
-            case Leaf():
-                draw_leaf(node, self._caption(node, required, hidden))
-            case OptionalNode():
-                self._optional(node)
-            case ModelNode():
-                self._model(node, hidden)
-            case ChipsNode():
-                self._chips(node, required, hidden)
-            case _:
-                with st.container(gap="xsmall"):
-                    self._several(node, required, hidden)
-        self.slots[id(node)] = st.empty()
+    def node(self, node: Node, required: bool = False, above: str = "") -> None:
+        """One node and, below it, the place for its error.
 
-    def _several(self, node: Node, required: bool, hidden: bool) -> None:
-        match node:
-            case ListNode():
-                self._list(node, required, hidden)
-            case TupleNode():
-                self._tuple(node, required, hidden)
-            case DictNode():
-                self._dict(node, required, hidden)
-            case UnionNode():
-                self._union(node, required, hidden)
+        Args:
+            above: the label where one stands above already; it is then only told to screen readers.
+        """
+        if isinstance(node, ModelNode):
+            with st.container(border=True):
+                self._heading(node.spec.meta, required, above)
+                self._model(node)
+            return
+        with st.container(gap="xxsmall" if isinstance(node, Leaf | ChipsNode) else "xsmall"):
+            match node:
+                case Leaf():
+                    draw_leaf(node, self._caption(node, required, above))
+                case ChipsNode():
+                    self._chips(node, self._caption(node, required, above))
+                case OptionalNode():
+                    self._optional(node, above)
+                case ListNode():
+                    self._list(node, required, above)
+                case TupleNode():
+                    self._tuple(node, required, above)
+                case DictNode():
+                    self._dict(node, required, above)
+                case UnionNode():
+                    self._union(node, self._caption(node, required, above))
+            self.slots[id(node)] = st.empty()
 
-    def _caption(self, node: Node, required: bool = False, hidden: bool = False) -> Caption:
+    def _caption(self, node: Node, required: bool, above: str) -> Caption:
         meta = node.spec.meta
         return Caption(
-            label=_label(meta, required) or "Value",
-            help=None if hidden else _help(meta),
+            label=above or _label(meta, required) or "Value",
+            help=None if above else _help(meta),
             placeholder=meta.example,
-            hidden=hidden,
+            hidden=bool(above),
             bound=node.key in self.bound,
         )
 
-    def _heading(self, meta: Meta, required: bool, hidden: bool) -> None:
-        if not hidden and meta.label:
+    def _heading(self, meta: Meta, required: bool, above: str) -> None:
+        if not above and meta.label:
             st.markdown(f":small[{_label(meta, required)}]", help=_help(meta))
 
-    def _optional(self, node: OptionalNode) -> None:
+    def _optional(self, node: OptionalNode, above: str) -> None:
         key = f"{node.key}#set"
         if node.stale or key not in st.session_state:
             st.session_state[key] = node.present
             node.stale = False
-        with st.container(gap="xsmall"):
-            node.switch(st.toggle(_label(node.spec.meta, False), key=key, help=_help(node.spec.meta)))
-            if node.present:
-                self.node(node.content(), hidden=True)
+        label = above or _label(node.spec.meta, False) or "Value"
+        node.switch(st.toggle(label, key=key, help=None if above else _help(node.spec.meta)))
+        if node.present:
+            self.node(node.content(), above=label)
 
-    def _model(self, node: ModelNode, hidden: bool) -> None:
-        with st.container(border=True):
-            self._heading(node.spec.meta, False, hidden)
-            with self._deeper():
-                self.fields(node)
+    def _model(self, node: ModelNode) -> None:
+        with self._deeper():
+            self.fields(node)
+        self.slots[id(node)] = st.empty()
 
     @contextmanager
     def _deeper(self) -> Iterator[None]:
@@ -147,9 +152,8 @@ class Pen:
         finally:
             self.depth -= 1
 
-    def _chips(self, node: ChipsNode, required: bool, hidden: bool) -> None:
+    def _chips(self, node: ChipsNode, caption: Caption) -> None:
         spec = node.item
-        caption = self._caption(node, required, hidden)
         labels = {option.raw: option.label for option in spec.options}
         if node.stale or node.key not in st.session_state:
             st.session_state[node.key] = [labels.get(value, value) for value in node.values]
@@ -167,77 +171,66 @@ class Pen:
         if values != node.values:
             node.take(values)
 
-    def _list(self, node: ListNode, required: bool, hidden: bool) -> None:
+    def _list(self, node: ListNode, required: bool, above: str) -> None:
         limit = node.spec.bounds.max_length
         big = _is_block(node.spec.item)
-        self._heading(node.spec.meta, required, hidden)
+        self._heading(node.spec.meta, required, above)
+        last = len(node.items) - 1
         for place, (number, item) in enumerate(node.items):
             path = f"{node.key}.{number}"
-            with st.container(border=big, key=f"{path}#row", gap="small"):
-                row = st.container(horizontal=True, vertical_alignment="center", gap="xsmall", wrap=False)
-                with row:
+            label = f"{plain(node.spec.meta.label)} {place + 1}".strip()
+            with st.container(border=big, key=f"{path}#row"):
+                with st.container(horizontal=True, vertical_alignment="center", gap="xsmall", wrap=False):
                     if big:
-                        st.markdown(f"**{place + 1}**", width="stretch")
+                        st.markdown(f":small[{place + 1}]", width="stretch")
                     else:
-                        with st.container(gap=None):
-                            self.node(item, hidden=True)
-                    last = len(node.items) - 1
+                        self.node(item, above=label)
                     if last:
-                        _icon(path, "up", "arrow_upward", "Move up", node.move, (number, -1), disabled=not place)
+                        _icon(path, "up", "arrow_upward", "Move up", node.move, (number, -1), place == 0)
                         _icon(path, "down", "arrow_downward", "Move down", node.move, (number, 1), place == last)
                     _icon(path, "remove", "close", "Remove", node.remove, (number,))
                 if big:
-                    with self._deeper():
-                        self._block(item)
-        st.button(
-            "Add",
-            key=f"{node.key}#add",
-            icon=":material/add:",
-            type="tertiary",
-            on_click=node.add,
-            disabled=limit is not None and len(node.items) >= limit,
-        )
+                    self._block(item, label)
+        full = limit is not None and len(node.items) >= limit
+        _add(node, full)
 
-    def _block(self, node: Node) -> None:
-        """A model without the frame, where the row around it already has one."""
+    def _block(self, node: Node, label: str) -> None:
+        """A value of several lines, without a frame, where the row around it already has one."""
         if isinstance(node, ModelNode):
-            self.fields(node)
-            self.slots[id(node)] = st.empty()
-        else:
-            self.node(node, hidden=True)
-
-    def _tuple(self, node: TupleNode, required: bool, hidden: bool) -> None:
-        self._heading(node.spec.meta, required, hidden)
-        if any(_is_block(part) for part in node.spec.items):
-            for item in node.items:
-                self.node(item, hidden=True)
+            self._model(node)
             return
-        columns = min(len(node.items), 3) or 1
-        with st.grid(columns, min_column_width=120, gap="xsmall", vertical_alignment="bottom") as grid:
-            for item in node.items:
-                with grid.cell():
-                    self.node(item, hidden=True)
+        with self._deeper():
+            self.node(node, above=label)
 
-    def _dict(self, node: DictNode, required: bool, hidden: bool) -> None:
+    def _tuple(self, node: TupleNode, required: bool, above: str) -> None:
+        self._heading(node.spec.meta, required, above)
+        label = plain(node.spec.meta.label)
+        if any(_is_block(part) for part in node.spec.items):
+            for place, item in enumerate(node.items):
+                self.node(item, above=f"{label} {place + 1}")
+            return
+        grid = st.grid(min(len(node.items), 3) or 1, min_column_width=120, gap="xsmall", vertical_alignment="bottom")
+        for place, item in enumerate(node.items):
+            with grid.cell():
+                self.node(item, above=f"{label} {place + 1}")
+
+    def _dict(self, node: DictNode, required: bool, above: str) -> None:
         big = _is_block(node.spec.value)
-        self._heading(node.spec.meta, required, hidden)
-        for number, name, value in node.rows:
+        self._heading(node.spec.meta, required, above)
+        for place, (number, name, value) in enumerate(node.rows):
             path = f"{node.key}.{number}"
+            label = f"{plain(node.spec.meta.label)} {place + 1}".strip()
             with st.container(border=big, key=f"{path}#row"):
                 with st.container(horizontal=True, vertical_alignment="center", gap="xsmall", wrap=False):
-                    with st.container(gap=None):
-                        self.node(name, hidden=True)
+                    self.node(name, above=f"{label}, key")
                     if not big:
-                        with st.container(gap=None):
-                            self.node(value, hidden=True)
+                        self.node(value, above=f"{label}, value")
                     _icon(path, "remove", "close", "Remove", node.remove, (number,))
                 if big:
-                    with self._deeper():
-                        self._block(value)
-        st.button("Add", key=f"{node.key}#add", icon=":material/add:", type="tertiary", on_click=node.add)
+                    self._block(value, f"{label}, value")
+        _add(node)
 
-    def _union(self, node: UnionNode, required: bool, hidden: bool) -> None:
-        caption = self._caption(node, required, hidden)
+    def _union(self, node: UnionNode, caption: Caption) -> None:
         labels = list(node.spec.labels)
         key = f"{node.key}#type"
         if node.stale or key not in st.session_state:
@@ -250,7 +243,11 @@ class Pen:
             chosen = st.selectbox(caption.label, labels, **arguments)
         if chosen in labels:
             node.switch(labels.index(chosen))
-        self.node(node.content(), hidden=True)
+        self.node(node.content(), above=f"{caption.label}, {plain(labels[node.choice])}")
+
+
+def _add(node: ListNode | DictNode, full: bool = False) -> None:
+    st.button("Add", key=f"{node.key}#add", icon=":material/add:", type="tertiary", on_click=node.add, disabled=full)
 
 
 def _icon(

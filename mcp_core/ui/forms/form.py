@@ -11,7 +11,7 @@ from mcp_core.ui.forms.annotations import model_spec
 from mcp_core.ui.forms.check import Fault, FieldError, check
 from mcp_core.ui.forms.draw import Pen
 from mcp_core.ui.forms.nodes import Leaf, ModelNode
-from mcp_core.ui.forms.nodes_many import build_node
+from mcp_core.ui.forms.nodes_switch import build_node
 from mcp_core.ui.forms.spec import MISSING, Kind
 from mcp_core.ui.forms.text import plain, quoted
 

@@ -13,9 +13,9 @@ from pydantic import BaseModel, SecretBytes, SecretStr
 from typing_extensions import override
 
 from mcp_core.ui.forms.codec import decode, encode
-from mcp_core.ui.forms.spec import MISSING, Kind, LeafSpec, ModelSpec, OptionalSpec, Spec
+from mcp_core.ui.forms.spec import MISSING, Kind, LeafSpec, ModelSpec, Spec
 
-__all__ = ["BAD_JSON", "Builder", "Findings", "Leaf", "ModelNode", "Node", "OptionalNode", "Problem"]
+__all__ = ["BAD_JSON", "Builder", "Findings", "Leaf", "ModelNode", "Node", "Problem"]
 
 BAD_JSON = "$text"
 """Key under which the raw form of a JSON field keeps text that is not JSON yet."""
@@ -50,6 +50,7 @@ class Node:
     Attributes:
         key: stable path, unique in the session; also the key of the widget.
         touched: a person changed it; `given`: it was filled from a value rather than from the model's default.
+        unfit: a value that was given and has no place here, MISSING where all found theirs.
     """
 
     def __init__(self, spec: Spec, key: str, build: Builder, given: bool) -> None:
@@ -58,6 +59,7 @@ class Node:
         self.build = build
         self.given = given
         self.touched = False
+        self.unfit: Any = MISSING
 
     def raw(self) -> Any:
         """What was typed, JSON-compatible; MISSING where nothing was. Secrets are left out."""
@@ -77,6 +79,11 @@ class Node:
             if name == str(part):
                 return node
         return None
+
+    def report_unfit(self, found: Findings) -> None:
+        """What was given and has no place is an error until somebody settles what should stand here."""
+        if self.unfit is not MISSING and not self.changed:
+            found.problems.append(Problem(self, "The value given here does not fit and was left out.", self.unfit))
 
     def rebind(self, spec: Spec) -> None:
         """Take a spec with the same fingerprint: the same fields of a rebuilt class."""
@@ -171,74 +178,6 @@ def _native(value: Any) -> bool:
     return not isinstance(value, str | int | float | None)
 
 
-class OptionalNode(Node):
-    """A value or None, told apart by a switch."""
-
-    spec: OptionalSpec
-
-    def __init__(self, spec: OptionalSpec, key: str, build: Builder, source: Any) -> None:
-        super().__init__(spec, key, build, source is not MISSING)
-        self.present = source is not None and source is not MISSING
-        self.stale = True
-        self.inner = build(spec.inner, key, source) if self.present else None
-
-    def switch(self, present: bool) -> None:
-        """Turn the value on or off; what it held is kept."""
-        if present != self.present:
-            self.present, self.touched = present, True
-            self.given = True
-
-    def content(self) -> Node:
-        """The node of the value, made when first needed."""
-        if self.inner is None:
-            self.inner = self.build(self.spec.inner, self.key, _blank(self.spec.inner))
-        return self.inner
-
-    @override
-    def inside(self) -> Iterator[tuple[str, Node]]:
-        if self.present:
-            yield from self.content().inside()
-
-    @override
-    def walk(self) -> Iterator[Node]:
-        yield self
-        if self.present:
-            yield from self.content().walk()
-
-    @override
-    def step(self, part: object) -> Node | None:
-        return self.content().step(part) if self.present else None
-
-    @override
-    def raw(self) -> Any:
-        return self.content().raw() if self.present else None
-
-    @override
-    def python(self, found: Findings) -> Any:
-        return self.content().python(found) if self.present else None
-
-    @property
-    @override
-    def changed(self) -> bool:
-        return self.touched or (self.present and self.content().changed)
-
-    @override
-    def secrets(self) -> Iterator[str]:
-        if self.inner is not None:
-            yield from self.inner.secrets()
-
-    @override
-    def rebind(self, spec: Spec) -> None:
-        super().rebind(spec)
-        if self.inner is not None:
-            self.inner.rebind(self.spec.inner)
-
-
-def _blank(spec: Spec) -> Any:
-    """What a value newly switched on starts from: an empty text is a value, other things are yet to be given."""
-    return "" if isinstance(spec, LeafSpec) and spec.kind is Kind.STR else MISSING
-
-
 class ModelNode(Node):
     """The fields of a model. `rest` holds fields the model takes without declaring them."""
 
@@ -247,13 +186,15 @@ class ModelNode(Node):
     def __init__(self, spec: ModelSpec, key: str, build: Builder, source: Any) -> None:
         super().__init__(spec, key, build, source is not MISSING)
         given, self.rest, self.unknown = _fields_of(spec, source)
+        if source is not MISSING and not isinstance(source, BaseModel | Mapping):
+            self.unfit = source
         self.children = {name: self._child(name, given.get(name, MISSING)) for name in spec.fields}
 
     def _child(self, name: str, source: Any) -> Node:
         fallback = source is MISSING
         if fallback:
             info = self.spec.infos[name]
-            if not info.is_required():
+            if not info.is_required() and not info.default_factory_takes_validated_data:
                 source = info.get_default(call_default_factory=True, validated_data={})
         node = self.build(self.spec.fields[name], f"{self.key}.{name}", source)
         node.given = not fallback
@@ -278,6 +219,7 @@ class ModelNode(Node):
 
     @override
     def python(self, found: Findings) -> Any:
+        self.report_unfit(found)
         data = dict(self.rest)
         for name, node in self.children.items():
             if self._is_default(name, node):
@@ -296,7 +238,8 @@ class ModelNode(Node):
     def _is_default(self, name: str, node: Node) -> bool:
         """An untouched plain default is left to the model, which need not even accept it."""
         info = self.spec.infos[name]
-        return not node.given and not node.changed and info.default_factory is None and not info.is_required()
+        fixed = info.default_factory is None or bool(info.default_factory_takes_validated_data)
+        return not node.given and not node.changed and fixed and not info.is_required()
 
     @override
     def rebind(self, spec: Spec) -> None:

@@ -1,54 +1,22 @@
-"""Nodes that hold several: lists, tuples, mappings, unions. See `nodes`."""
+"""Nodes that hold several: lists, tuples, mappings. See `nodes`."""
 
+from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from typing_extensions import override
 
-from mcp_core.ui.forms.codec import decode, encode, pick_branch
-from mcp_core.ui.forms.nodes import Builder, Findings, Leaf, ModelNode, Node, OptionalNode, Problem
-from mcp_core.ui.forms.spec import (
-    MISSING,
-    DictSpec,
-    Kind,
-    LeafSpec,
-    ListSpec,
-    ModelSpec,
-    OptionalSpec,
-    Spec,
-    TupleSpec,
-    UnionSpec,
-)
+from mcp_core.ui.forms.codec import decode, encode
+from mcp_core.ui.forms.nodes import Builder, Findings, Node, Problem
+from mcp_core.ui.forms.spec import MISSING, DictSpec, Kind, LeafSpec, ListSpec, OptionalSpec, Spec, TupleSpec
 
-__all__ = ["CHOICE", "ChipsNode", "DictNode", "ListNode", "TupleNode", "UnionNode", "build_node"]
-
-CHOICE = "$choice"
-"""Key under which the raw form of a union names its branch, where the value alone would not tell."""
+__all__ = ["ChipsNode", "DictNode", "ListNode", "TupleNode", "first_value", "items_of", "settle"]
 
 
-def build_node(spec: Spec, key: str, source: Any) -> Node:
-    """The node for a spec, filled from a Python object, a raw value, or nothing (MISSING)."""
-    match spec:
-        case LeafSpec():
-            return Leaf(spec, key, build_node, source)
-        case OptionalSpec():
-            return OptionalNode(spec, key, build_node, source)
-        case ModelSpec():
-            return ModelNode(spec, key, build_node, source)
-        case ListSpec():
-            return (ChipsNode if _as_chips(spec, source) else ListNode)(spec, key, build_node, source)
-        case TupleSpec():
-            return TupleNode(spec, key, build_node, source)
-        case DictSpec():
-            return DictNode(spec, key, build_node, source)
-        case UnionSpec():
-            return UnionNode(spec, key, build_node, source)
-    raise TypeError(type(spec).__name__)
-
-
-def _items_of(source: Any) -> list[Any]:
-    if source is MISSING or source is None or isinstance(source, str | bytes | Mapping | BaseModel):
+def items_of(source: Any) -> list[Any]:
+    """The items of a list, set or the like; none where it is nothing of the kind."""
+    if source is MISSING or isinstance(source, str | bytes | Mapping | BaseModel):
         return []
     try:
         return list(source)
@@ -56,20 +24,11 @@ def _items_of(source: Any) -> list[Any]:
         return []
 
 
-def _as_chips(spec: ListSpec, source: Any) -> bool:
-    """Short texts and choices fit into one box of chips, unless two are equal or one would be trimmed."""
-    item = spec.item
-    if not isinstance(item, LeafSpec) or item.optional or spec.meta.widget == "rows":
-        return False
-    if item.kind is Kind.CHOICE:
-        values = [repr(encode(item, value)) for value in _items_of(source)]
-        return (spec.unique or spec.meta.widget == "chips") and len(set(values)) == len(values)
-    if item.kind is not Kind.STR or item.meta.widget:
-        return False
-    texts = _items_of(source)
-    return all(isinstance(text, str) and text == " ".join(text.split()) != "" for text in texts) and len(
-        set(texts)
-    ) == len(texts)
+def _unfit(source: Any) -> Any:
+    """The source where it is no collection at all."""
+    if source is MISSING or isinstance(source, list | tuple | set | frozenset | deque) or items_of(source):
+        return MISSING
+    return source
 
 
 def settle(node: Node, adapter: TypeAdapter[Any] | None, value: Any, found: Findings) -> Any:
@@ -91,8 +50,9 @@ class ListNode(Node):
     def __init__(self, spec: ListSpec, key: str, build: Builder, source: Any) -> None:
         super().__init__(spec, key, build, source is not MISSING)
         self.next_id = 0
+        self.unfit = _unfit(source)
         self.items: list[tuple[int, Node]] = []
-        for value in _items_of(source):
+        for value in items_of(source):
             self._append(value)
 
     def _append(self, value: Any) -> None:
@@ -128,6 +88,7 @@ class ListNode(Node):
 
     @override
     def python(self, found: Findings) -> Any:
+        self.report_unfit(found)
         values = [None if (value := node.python(found)) is MISSING else value for _, node in self.items]
         return values if self.spec.plain_list else settle(self, self.spec.adapter, values, found)
 
@@ -146,7 +107,7 @@ class ChipsNode(Node):
     def __init__(self, spec: ListSpec, key: str, build: Builder, source: Any) -> None:
         super().__init__(spec, key, build, source is not MISSING)
         self.item = cast("LeafSpec", spec.item)  # `_as_chips` chose this node for such items alone
-        self.values = [encode(self.item, value) for value in _items_of(source)]
+        self.values = [encode(self.item, value) for value in items_of(source)]
         self.known = list(self.values)
         self.stale = True
 
@@ -181,7 +142,8 @@ class TupleNode(Node):
 
     def __init__(self, spec: TupleSpec, key: str, build: Builder, source: Any) -> None:
         super().__init__(spec, key, build, source is not MISSING)
-        values = _items_of(source)
+        values = items_of(source)
+        self.unfit = source if len(values) > len(spec.items) else _unfit(source)
         values += [MISSING] * (len(spec.items) - len(values))
         self.items = [
             build(part, f"{key}.{place}", value)
@@ -202,6 +164,7 @@ class TupleNode(Node):
 
     @override
     def python(self, found: Findings) -> Any:
+        self.report_unfit(found)
         values = [node.python(found) for node in self.items]
         if values and not self.given and all(value is MISSING for value in values):
             return MISSING
@@ -223,7 +186,10 @@ class DictNode(Node):
         super().__init__(spec, key, build, source is not MISSING)
         self.next_id = 0
         self.rows: list[tuple[int, Node, Node]] = []
-        for name, value in source.items() if isinstance(source, Mapping) else _pairs(source):
+        pairs = list(source.items()) if isinstance(source, Mapping) else _pairs(source)
+        if not isinstance(source, Mapping) and (_unfit(source) is not MISSING or len(pairs) < len(items_of(source))):
+            self.unfit = source
+        for name, value in pairs:
             self._append(name, value)
 
     def _append(self, name: Any, value: Any) -> None:
@@ -278,6 +244,7 @@ class DictNode(Node):
 
     @override
     def python(self, found: Findings) -> Any:
+        self.report_unfit(found)
         data: dict[Any, Any] = {}
         for _, name, value in self.rows:
             key = _shown(name.python(found))
@@ -304,94 +271,7 @@ def _shown(value: Any) -> Any:
 
 
 def _pairs(source: Any) -> list[tuple[Any, Any]]:
-    return [(pair[0], pair[1]) for pair in _items_of(source) if isinstance(pair, list | tuple) and len(pair) == 2]
-
-
-class UnionNode(Node):
-    """One branch of several; the others keep what was typed into them."""
-
-    spec: UnionSpec
-
-    def __init__(self, spec: UnionSpec, key: str, build: Builder, source: Any) -> None:
-        super().__init__(spec, key, build, source is not MISSING)
-        self.choice, value = _chosen(spec, source)
-        self.stale = True
-        self.branches: dict[int, Node] = {}
-        if value is not MISSING:
-            self.branches[self.choice] = build(spec.branches[self.choice], self._path(self.choice), value)
-
-    def _path(self, number: int) -> str:
-        return f"{self.key}~{number}"
-
-    def switch(self, number: int) -> None:
-        """Choose another branch."""
-        if number != self.choice:
-            self.choice, self.touched = number, True
-            self.given = True
-
-    def content(self) -> Node:
-        """The node of the chosen branch, made when first needed."""
-        if self.choice not in self.branches:
-            spec = self.spec.branches[self.choice]
-            start = first_value(spec) if self.touched else MISSING
-            self.branches[self.choice] = self.build(spec, self._path(self.choice), start)
-        return self.branches[self.choice]
-
-    @override
-    def inside(self) -> Iterator[tuple[str, Node]]:
-        yield from self.content().inside()
-
-    @override
-    def walk(self) -> Iterator[Node]:
-        yield self
-        yield from self.content().walk()
-
-    @override
-    def step(self, part: object) -> Node | None:
-        return self.content().step(part)
-
-    @property
-    @override
-    def changed(self) -> bool:
-        return self.touched or self.content().changed
-
-    @override
-    def raw(self) -> Any:
-        raw = self.content().raw()
-        if raw is MISSING:
-            return raw if not self.touched else {CHOICE: self.choice}
-        plain = not (isinstance(raw, Mapping) and CHOICE in raw) and pick_branch(self.spec, raw) == self.choice
-        return raw if plain else {CHOICE: self.choice, "value": raw}
-
-    @override
-    def python(self, found: Findings) -> Any:
-        content = self.content()
-        value = content.python(found)
-        if value is MISSING:
-            return value
-        return settle(content, content.spec.adapter, value, found)
-
-    @override
-    def secrets(self) -> Iterator[str]:
-        for node in self.branches.values():
-            yield from node.secrets()
-
-    @override
-    def rebind(self, spec: Spec) -> None:
-        super().rebind(spec)
-        for number, node in self.branches.items():
-            node.rebind(self.spec.branches[number])
-
-
-def _chosen(spec: UnionSpec, source: Any) -> tuple[int, Any]:
-    if isinstance(source, Mapping) and CHOICE in source and set(source) <= {CHOICE, "value"}:
-        number = source[CHOICE]
-        if isinstance(number, int) and 0 <= number < len(spec.branches):
-            return number, source.get("value", MISSING)
-    if source is MISSING:
-        return 0, MISSING
-    number = pick_branch(spec, source)
-    return (0, source) if number is None else (number, source)
+    return [(pair[0], pair[1]) for pair in items_of(source) if isinstance(pair, list | tuple) and len(pair) == 2]
 
 
 def first_value(spec: Spec) -> Any:

@@ -52,7 +52,7 @@ def plain(text: str, *, paragraphs: bool = False) -> str:
 
 def quoted(value: object, limit: int = 60) -> str:
     """A value typed by somebody, shortened, as a Markdown code span in which nothing is interpreted."""
-    text = " ".join(str(value).split())
+    text = " ".join(str(value).encode(errors="replace").decode().split())
     text = text if len(text) <= limit else text[: limit - 1] + "…"
     fence = "`" * (max((len(run) for run in re.findall(r"`+", text)), default=0) + 1)
     return f"{fence} {text} {fence}" if text else "an empty text"

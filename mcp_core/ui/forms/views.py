@@ -10,7 +10,7 @@ import math
 from datetime import date, datetime, time
 from typing import Any
 
-from mcp_core.ui.forms.codec import decode, option_of
+from mcp_core.ui.forms.codec import decode, encode, option_of
 from mcp_core.ui.forms.nodes import Leaf
 from mcp_core.ui.forms.spec import BUILT_IN_WIDGETS, MISSING, Bounds, Kind, LeafSpec
 from mcp_core.ui.forms.text import duration_to_text
@@ -122,7 +122,7 @@ def to_widget(leaf: Leaf) -> Any:
         case "secret":
             return ""
         case "choice" | "odd choice":
-            option = None if blank else option_of(spec, value)
+            option = option_of(spec, value)
             return (None if blank else str(value)) if option is None else option.label
         case "yes or no":
             return None if blank else "Yes" if value else "No"
@@ -143,7 +143,8 @@ def to_widget(leaf: Leaf) -> Any:
     if spec.kind is Kind.TIMEDELTA:
         found = decode(spec, value)
         return str(value) if isinstance(found, str | int | float) else duration_to_text(found)
-    return value if isinstance(value, str) else str(value)
+    # A lone surrogate, as JSON can spell it, cannot be sent to a browser.
+    return str(value).encode(errors="replace").decode()
 
 
 def base_widget(leaf: Leaf) -> Any:
@@ -222,14 +223,7 @@ def _text_from(leaf: Leaf, text: str, empty: Any) -> Any:
         return text if text or (leaf.filled and not spec.optional) else empty
     if not text.strip():
         return empty
-    if spec.kind is Kind.INT:
-        try:
-            return int(text)
-        except ValueError:
-            return text
-    if spec.kind is Kind.BOOL:
-        return {"true": True, "false": False}.get(text.strip().lower(), text)
-    return text
+    return encode(spec, text) if spec.kind in (Kind.INT, Kind.FLOAT, Kind.BOOL) else text
 
 
 def is_wide(leaf: Leaf) -> bool:
