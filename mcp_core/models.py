@@ -6,6 +6,7 @@ All of it is frozen. Times are timezone-aware UTC; durations are seconds (float)
 
 import secrets
 import time
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -170,8 +171,9 @@ class RunError(Frozen):
     hint: str = ""
 
 
-class RunEvent(Frozen):
-    """Something that happened in a run.
+@dataclass(frozen=True, slots=True)
+class RunEvent:
+    """Something that happened in a run. A plain dataclass: every token is one.
 
     Attributes:
         seq: position within the run, from 1, without gaps in memory; stored events keep their order.
@@ -183,7 +185,7 @@ class RunEvent(Frozen):
     seq: int
     kind: str
     at: datetime
-    data: dict[str, Any] = Field(default_factory=dict)
+    data: dict[str, Any] = field(default_factory=dict)
 
 
 class TaskDefinition(Frozen):

@@ -204,27 +204,31 @@ class MCPClient:
         check(actor, "run")
         config = config if isinstance(config, BaseMCPConfig) else self.parse(config)
         definition = self.registry.get(config.type)
-        run = Run(
-            id=run_id or new_id(),
-            type=config.type,
-            name=config.name,
-            actor_id=actor.id,
-            team=actor.team,
-            config=redactor.data(config.model_dump(mode="json")),
-            variables=dict(variables or {}),
-            tags=config.tags,
-            model=config.asked_model(),
-            parent_id=parent_id,
-            retry_of=retry_of,
-        )
+        given = dict(variables or {})
+
+        def build(checked: dict[str, Any]) -> Run:
+            return Run(
+                id=run_id or new_id(),
+                type=config.type,
+                name=config.name,
+                actor_id=actor.id,
+                team=actor.team,
+                config=redactor.data(config.model_dump(mode="json")),
+                variables=checked,
+                tags=config.tags,
+                model=config.asked_model(),
+                parent_id=parent_id,
+                retry_of=retry_of,
+                owner=self._engine.owner,
+            )
+
         if run_id is not None and (known := self._known(run_id)) is not None:
             return known
         try:
-            checked = validate_variables(config.variable_specs(), run.variables)
+            run = build(validate_variables(config.variable_specs(), given))
         except ConfigurationError as error:
-            self._record_refused(run, error)
+            self._record_refused(build({}), error)
             raise
-        run = run.model_copy(update={"variables": checked})
         live = LiveRun(run, config, definition, stream=stream)
         # An id of the caller's own may be in use by another process; only a durable record tells.
         if not self._engine.submit(live, durable=durable or run_id is not None):
@@ -250,7 +254,6 @@ class MCPClient:
         refused = run.model_copy(
             update={
                 "status": RunStatus.FAILED,
-                "variables": {},
                 "started_at": now,
                 "finished_at": now,
                 "error": RunError(

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from mcp_core.models import RunEvent, utcnow
@@ -27,11 +28,7 @@ class EventLog:
         with self._changed:
             if self._closed:
                 return
-            self._events.append(
-                RunEvent.model_construct(
-                    run_id=self.run_id, seq=len(self._events) + 1, kind=kind, at=utcnow(), data=dict(data or {})
-                )
-            )
+            self._events.append(RunEvent(self.run_id, len(self._events) + 1, kind, utcnow(), dict(data or {})))
             self._changed.notify_all()
 
     def close(self) -> None:
@@ -73,7 +70,7 @@ class EventLog:
             if last is not None and last.kind == event.kind == "token":
                 text = last.data.get("text", "") + event.data.get("text", "")
                 # The later number: a reader that continues after it has missed nothing.
-                joined[-1] = event.model_copy(update={"data": {"text": text}})
+                joined[-1] = replace(event, data={"text": text})
             else:
                 joined.append(event)
         return joined

@@ -86,7 +86,6 @@ class Engine:
             StoreError: the record cannot be written.
         """
         self.start()
-        live.run = live.run.model_copy(update={"owner": self.owner})
         with self._lock:
             if self._live.setdefault(live.run.id, live) is not live:
                 return False
@@ -281,7 +280,8 @@ class Engine:
     def _adopt(self, run: Run) -> None:
         try:
             config = self._registry.parse(run.config, source=f"run {run.id}")
-            live = LiveRun(run, config, self._registry.get(run.type), stream=True)
+            mine = run.model_copy(update={"owner": self.owner})
+            live = LiveRun(mine, config, self._registry.get(run.type), stream=True)
             self.submit(live, durable=True)
         except MCPError as error:
             logger.warning("Run {} could not go on: {}", run.id, error)

@@ -12,19 +12,19 @@ from typing import TypeAlias, Union
 
 from mcp_core.errors import ConfigurationError
 
-__all__ = ["JsonValue", "cache_key", "changed_parts", "fingerprint", "part_digests"]
+__all__ = ["JsonValue", "cache_key", "changed_parts", "explained_key", "fingerprint", "part_digests"]
 
 JsonValue: TypeAlias = Union[str, int, float, bool, Sequence["JsonValue"], Mapping[str, "JsonValue"], None]  # noqa: UP007
 """Anything JSON can say. Read-only types, so that a `dict[str, list[str]]` is one as well."""
 
 
 def cache_key(parts: Mapping[str, JsonValue]) -> str:
-    """The key of the answer that `parts` lead to: SHA-256 of their canonical JSON, 64 hexadecimal digits.
+    """The key of the answer that `parts` lead to: SHA-256, 64 hexadecimal digits.
 
     Raises:
         ConfigurationError: a part is not JSON: NaN, infinity, bytes, a circle.
     """
-    return hashlib.sha256(_canonical(parts)).hexdigest()
+    return explained_key(parts)[0]
 
 
 def part_digests(parts: Mapping[str, JsonValue]) -> dict[str, str]:
@@ -33,7 +33,19 @@ def part_digests(parts: Mapping[str, JsonValue]) -> dict[str, str]:
     Raises:
         ConfigurationError: a part is not JSON.
     """
-    return {name: hashlib.sha256(_canonical(value)).hexdigest()[:8] for name, value in parts.items()}
+    return explained_key(parts)[1]
+
+
+def explained_key(parts: Mapping[str, JsonValue]) -> tuple[str, dict[str, str]]:
+    """`cache_key` and `part_digests` at the price of one.
+
+    Raises:
+        ConfigurationError: a part is not JSON.
+    """
+    hashes = {name: hashlib.sha256(_canonical(value)).hexdigest() for name, value in parts.items()}
+    # Names are written as JSON: no name can look like the end of another part.
+    key = hashlib.sha256(_canonical(hashes)).hexdigest()
+    return key, {name: value[:8] for name, value in hashes.items()}
 
 
 def changed_parts(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:

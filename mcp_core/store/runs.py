@@ -62,31 +62,34 @@ class RunStatements:
 
 
 class SaveRun(Operation[bool, Rollups]):
-    """Store the whole record; the result tells whether it was this record that counted."""
+    """Store the whole record; the result tells whether it was this record that counted.
+
+    It is encoded when it is written, so that a record which a newer one overtakes costs nothing.
+    """
 
     def __init__(self, statements: RunStatements, run: Run, events: Sequence[RunEvent]) -> None:
         super().__init__(self._save, key=run.id)
         self._statements = statements
         self._run = run
-        self._row = run_row(run)
-        self._events = [event_row(event) for event in events if not (run.status.is_final and event.kind == TOKEN)]
+        self._events = tuple(events)
 
     def absorb(self, earlier: Operation[Any, Rollups]) -> bool:
         """Take over an earlier save by the same owner, unless that one was final."""
         if not isinstance(earlier, SaveRun) or earlier._run.status.is_final or earlier._run.owner != self._run.owner:
             return False
-        tokens_too = not self._run.status.is_final
-        self._events = [row for row in earlier._events if tokens_too or row["kind"] != TOKEN] + self._events
+        self._events = earlier._events + self._events
         return True
 
     def _save(self, transaction: Transaction, rollups: Rollups) -> bool:
-        if not transaction.execute(self._statements.save, self._row):
+        if not transaction.execute(self._statements.save, run_row(self._run)):
             return False
-        if self._run.status.is_final:
+        is_final = self._run.status.is_final
+        if is_final:
             transaction.execute(self._statements.drop_tokens, {"run_id": self._run.id, "kind": TOKEN})
             rollups.add(self._run)
-        if self._events:
-            transaction.execute_many(self._statements.add_event, self._events)
+        rows = [event_row(event) for event in self._events if not (is_final and event.kind == TOKEN)]
+        if rows:
+            transaction.execute_many(self._statements.add_event, rows)
         return True
 
 

@@ -47,13 +47,14 @@ _environment = _Environment(undefined=StrictUndefined, keep_trailing_newline=Fal
 
 
 @lru_cache(maxsize=256)
-def _compiled(source: str) -> tuple[Template, frozenset[str]]:
+def _compiled(source: str) -> tuple[Template, tuple[str, ...]]:
     tree = _environment.parse(source)
     found = meta.find_undeclared_variables(tree) - set(_environment.globals)
-    return _environment.from_string(tree), frozenset(found)
+    in_order = sorted(found, key=lambda name: (_position(source, name), name))
+    return _environment.from_string(tree), tuple(in_order)
 
 
-def _compile(source: str, field: str) -> tuple[Template, frozenset[str]]:
+def _compile(source: str, field: str) -> tuple[Template, tuple[str, ...]]:
     try:
         return _compiled(source)
     except TemplateSyntaxError as error:
@@ -73,7 +74,7 @@ def find_variables(source: str, *, field: str = "template") -> list[str]:
         ConfigurationError: the template has a syntax error; names the line.
     """
     _, found = _compile(source, field)
-    return sorted(found, key=lambda name: (_position(source, name), name))
+    return list(found)
 
 
 def _position(source: str, name: str) -> int:

@@ -226,7 +226,7 @@ def test_async_executors_run_and_are_cancelled(panel: MCPClient) -> None:
 
 def test_aexecute_waits_without_blocking_and_cancels_with_its_task(panel: MCPClient) -> None:
     async def scenario() -> None:
-        runs = await asyncio.gather(*(panel.aexecute(AsyncProbe(seconds=0.05)) for _ in range(4)))
+        runs = await asyncio.gather(*(panel.aexecute(AsyncProbe(seconds=0.05)) for _ in range(3)))
         assert {run.status for run in runs} == {RunStatus.SUCCEEDED}
         task = asyncio.create_task(panel.aexecute(AsyncProbe(seconds=60)))
         await asyncio.to_thread(until, lambda: [run.status for run in panel.runs.live()] == [RunStatus.RUNNING])
