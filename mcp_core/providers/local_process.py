@@ -13,7 +13,6 @@ from typing import IO, cast
 
 from loguru import logger
 
-import mcp_core
 from mcp_core.control import CancelToken
 from mcp_core.errors import APIError
 from mcp_core.providers.config import LOCAL
@@ -45,10 +44,10 @@ class LocalProcess:
         self.key = secrets.token_urlsafe(32)
         redactor.learn([self.key])
         self._said: deque[str] = deque(maxlen=20)
-        root = str(Path(mcp_core.__file__).resolve().parent.parent)
+        root = str(Path(__file__).resolve().parents[2])
         environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", f"{mcp_core.__name__}.providers.local_server"],
+            [sys.executable, "-m", "mcp_core.providers.local_server"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

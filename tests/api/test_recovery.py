@@ -1,4 +1,4 @@
-"""A process that is killed: its running run becomes interrupted, its queued one goes on elsewhere, a live one is left."""
+"""A killed process: its running run becomes interrupted, its queued one goes on elsewhere, a live one is left alone."""
 
 import signal
 import subprocess

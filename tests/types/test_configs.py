@@ -99,7 +99,7 @@ def test_an_older_version_is_upgraded_and_a_newer_refused() -> None:
 
 
 def test_the_types_are_named_and_open_to_more() -> None:
-    assert MCPType.LLM_PROMPT == "llm_prompt"
+    assert MCPType("llm_prompt") is MCPType.LLM_PROMPT
     assert [str(member) for member in MCPType] == ["llm_prompt", "jupyter_notebook", "python_script", "ai_assistant"]
     with pytest.raises(ValueError, match="renamed_later"):
         MCPType("renamed_later")
@@ -117,7 +117,7 @@ def test_a_taken_name_is_refused(registry: Registry) -> None:
     def run_other(config: OtherConfig, ctx: RunContext) -> RunOutput:
         return RunOutput()
 
-    with pytest.raises(ConfigurationError, match="already registered by mcp_core.types.llm_prompt"):
+    with pytest.raises(ConfigurationError, match=r"already registered by mcp_core\.types\.llm_prompt"):
         registry.register(run_other)
 
 

@@ -11,7 +11,11 @@ pytestmark = pytest.mark.unit
 
 
 def test_variables_come_in_order_of_appearance() -> None:
-    assert find_variables("{{ zeta }} {{ alpha }} {% for x in items %}{{ x }}{% endfor %}") == ["zeta", "alpha", "items"]
+    assert find_variables("{{ zeta }} {{ alpha }} {% for x in items %}{{ x }}{% endfor %}") == [
+        "zeta",
+        "alpha",
+        "items",
+    ]
 
 
 @given(st.text())
