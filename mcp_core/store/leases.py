@@ -113,8 +113,9 @@ class Leases:
         )
         # The guard of `save` lets the run's own owner write, and one that nobody owns.
         transaction.execute(self._runs.save, run_row(run))
-        transaction.execute(self._runs.drop_tokens, {"run_id": run.id, "kind": TOKEN})
+        # Who follows the run may have read the tokens, so the last event comes after them.
         seq = transaction.fetch(self._last_seq, {"run_id": run.id})[0]["seq"] + 1
+        transaction.execute(self._runs.drop_tokens, {"run_id": run.id, "kind": TOKEN})
         data = {"status": run.status.value, "error": f"{_INTERRUPTED.message} {_INTERRUPTED.hint}"}
         event = RunEvent(run_id=run.id, seq=seq, kind="finished", at=utcnow(), data=data)
         transaction.execute(self._runs.add_event, event_row(event))

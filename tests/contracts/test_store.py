@@ -97,7 +97,9 @@ class WritingContract:
     def test_refused_records_leave_no_events(self, store: Store) -> None:
         run = finished()
         store.save_run(run)
-        assert store.save_run(run.model_copy(update={"status": RunStatus.FAILED}), events=events_of(run, "retry")) is False
+        assert (
+            store.save_run(run.model_copy(update={"status": RunStatus.FAILED}), events=events_of(run, "retry")) is False
+        )
         assert store.events(run.id) == []
 
     def test_events_keep_their_order_and_first_content(self, store: Store) -> None:

@@ -14,13 +14,12 @@ from mcp_core.models import Run, RunStatus, utcnow
 from mcp_core.store import RunFilter, Store, open_store
 from mcp_core.store.rollups import ERRORS, bucket_of, bucket_seconds
 from tests.store.backends import fresh_database
-from tests.store.samples import NOON, finished, running, runs
+from tests.store.samples import NOON, finished, running
+from tests.store.strategies import runs
 
 pytestmark = pytest.mark.integration
 
-_any_database = settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+_any_database = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 _OUTCOMES = ("hit", "miss", "stale", "bypass")
 
 
@@ -84,7 +83,7 @@ def test_rollups_count_what_the_history_holds(
     assert after.errors - before.errors == sum(run.status in ERRORS for run in found)
     assert after.unknown_cost - before.unknown_cost == sum(run.cost_usd is None for run in found)
     assert after.cost_usd - before.cost_usd == sum(run.cost_usd or 0 for run in found)
-    outcomes = Counter(run.cache.outcome for run in found)
+    outcomes = Counter[str](run.cache.outcome for run in found)
     counted = {"hit": "hits", "miss": "misses", "stale": "stale", "bypass": "bypass"}
     for outcome, name in counted.items():
         assert getattr(after, name) - getattr(before, name) == outcomes[outcome]
