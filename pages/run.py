@@ -6,7 +6,7 @@ from mcp_core import MCPError
 from mcp_core.ui import actions, current_actor, current_client, health, live, preview, task_form, task_picker, text
 
 client = current_client()
-left, right = st.columns([5, 6], gap="large")
+left, right = st.columns(2, gap="medium")
 
 with left:
     choice = task_picker(client)
@@ -34,7 +34,7 @@ with right:
     if run_id := st.query_params.get("run"):
         run = live.live_view(client, run_id)
         if run is not None and run.status.is_final:
-            actions.run_actions(client, run, in_form=True)
+            actions.run_actions(client, run, form_link=filled.link)
             actions.exchange_view(client, run)
     else:
         live.nothing_yet()

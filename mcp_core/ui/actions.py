@@ -1,7 +1,7 @@
 """What can be done with a run: repeat it, take it along, send it on, change it."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
@@ -16,11 +16,11 @@ from mcp_core.ui.task_form import tasks_of
 __all__ = ["exchange_of", "exchange_view", "open_in_form", "repeat", "run_actions"]
 
 
-def run_actions(client: MCPClient, run: Run, *, key: str = "run", in_form: bool = False) -> None:
+def run_actions(client: MCPClient, run: Run, *, key: str = "run", form_link: Mapping[str, str] | None = None) -> None:
     """A row of buttons for a finished run.
 
     Args:
-        in_form: whether the run's form is on the page already.
+        form_link: query parameters of the run form, where that is on the page already.
     """
     with st.container(horizontal=True, gap="small"):
         if st.button("Run again", icon=":material/replay:", key=f"{key}.again"):
@@ -32,10 +32,10 @@ def run_actions(client: MCPClient, run: Run, *, key: str = "run", in_form: bool 
             help="Asks the model again and remembers the new answer.",
         ):
             repeat(client, run, cache="refresh")
-        if not in_form and st.button("Open in the form", icon=":material/edit:", key=f"{key}.edit"):
+        if form_link is None and st.button("Open in the form", icon=":material/edit:", key=f"{key}.edit"):
             open_in_form(client, run)
         _download(run, key)
-        _share(client, run, key)
+        _share(client, run, key, form_link)
 
 
 def repeat(client: MCPClient, run: Run, *, cache: str | None = None) -> None:
@@ -85,13 +85,16 @@ def _download(run: Run, key: str) -> None:
         )
 
 
-def _share(client: MCPClient, run: Run, key: str) -> None:
+def _share(client: MCPClient, run: Run, key: str, form_link: Mapping[str, str] | None) -> None:
     box = st.popover("Share", icon=":material/share:", key=f"{key}.share", on_change="rerun")
     if not box.open:
         return
     with box:
         st.caption("Link to this run")
         st.code(links.run_url(client.settings, run.id), language=None, wrap_lines=True)
+        if form_link is not None:
+            st.caption("Link to the form as it is filled in")
+            st.code(links.page_url(client.settings, "run", form_link), language=None, wrap_lines=True)
         ways = {"Command line": "bash", "Python": "python", "curl": "bash"}
         way = st.segmented_control("The same elsewhere", list(ways), default="Command line", key=f"{key}.way")
         if way == "Command line":

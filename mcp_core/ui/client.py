@@ -7,6 +7,7 @@ from importlib import import_module
 
 import streamlit as st
 from loguru import logger
+from streamlit.runtime.pages_manager import PagesManager
 
 from mcp_core.api.client import MCPClient
 from mcp_core.errors import ConfigurationError, MCPError, StoreError
@@ -18,12 +19,15 @@ from mcp_core.ui.text import escape
 
 __all__ = ["current_actor", "current_client", "release_client"]
 
+_closing: set[threading.Thread] = set()
+
 _WARM = ("pandas", "plotly.graph_objects", "mcp_core.ui.charts")
 """What the first page with a table or chart would otherwise wait for."""
 
 
 def current_client() -> MCPClient:
     """The client of this process. Where it cannot be opened, the page says why and what to do, and ends here."""
+    _enter_by_the_app()
     try:
         return _open()
     except (ConfigurationError, StoreError) as error:
@@ -40,6 +44,19 @@ def current_actor() -> Actor:
 def release_client() -> None:
     """Drain and close the client; the next page opens another one, with the settings of then."""
     _open.clear()
+    for thread in list(_closing):
+        thread.join()
+
+
+def _enter_by_the_app() -> None:
+    """Run the page again from `app.py`, if Streamlit has begun with the page itself.
+
+    A folder called `pages` makes it do so until `st.navigation` has been called once in the process: the first link to
+    a page after a start would show that page without its frame.
+    """
+    if PagesManager.uses_pages_directory:
+        PagesManager.uses_pages_directory = False
+        st.rerun()
 
 
 def _close(client: MCPClient) -> None:
@@ -47,9 +64,25 @@ def _close(client: MCPClient) -> None:
     # that comes here, and must not come twice.
     atexit.unregister(client.close)
     client.close()
+    _closing.discard(threading.current_thread())
 
 
-@st.cache_resource(show_spinner="Opening the panel", on_release=_close)
+def _retire(client: MCPClient) -> None:
+    """Close the client while its successor is at work already: its runs get their time to finish."""
+    thread = threading.Thread(target=_close, args=(client,), name="mcp-retire")
+    _closing.add(thread)
+    thread.start()
+
+
+def _is_of_this_code(client: MCPClient) -> bool:
+    """Whether the client was made by the code as it is now loaded: after a reload its classes are others."""
+    if type(client) is MCPClient:
+        return True
+    _retire(client)
+    return False
+
+
+@st.cache_resource(show_spinner="Opening the panel", validate=_is_of_this_code, on_release=_retire)
 def _open() -> MCPClient:
     settings = load_settings()
     configure_logs(settings, redactor.shapes)

@@ -19,9 +19,9 @@ _DOCS = "docs/settings.md"
 
 _STATES: Mapping[str, tuple[str, str, Any]] = {
     "absent": ("Not fetched yet", ":material/download:", "gray"),
-    "fetching": ("Being fetched", "spinner", "blue"),
+    "fetching": ("Being fetched", ":material/downloading:", "blue"),
     "ready": ("Ready to start", ":material/check_circle:", "green"),
-    "loading": ("Starting", "spinner", "blue"),
+    "loading": ("Starting", ":material/hourglass_top:", "blue"),
     "running": ("Running", ":material/check_circle:", "green"),
     "failed": ("Failed", ":material/error:", "red"),
     "no key": ("No key", ":material/key_off:", "orange"),

@@ -11,7 +11,7 @@ from mcp_core.models import Run, RunStatus, utcnow
 from mcp_core.ui import output, text
 from mcp_core.ui.client import current_actor
 from mcp_core.ui.follow import Following
-from mcp_core.ui.palette import BADGES, label
+from mcp_core.ui.palette import BADGES, ICONS, label
 
 __all__ = ["FOLLOW_SECONDS", "live_view", "nothing_yet", "refused", "show"]
 
@@ -91,7 +91,7 @@ def _follow(client: MCPClient, run_id: str, key: str) -> None:
     if run.status.is_final:
         st.rerun()
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
-        st.badge(label(run.status.value), icon="spinner", color=_colour(run), width="content")
+        st.badge(label(run.status.value), icon=ICONS[run.status.value], color=_colour(run), width="content")
         if run.model:
             st.caption(text.escape(run.model), width="content")
     with st.container(border=True):
@@ -128,7 +128,7 @@ def _waiting(client: MCPClient, run: Run, reading: Following) -> None:
     elif (run.model or "").startswith("local/") and client.providers.local.state == "loading":
         st.markdown(":shimmer[Starting the built-in model]")
     elif _is_open(reading.progress):
-        st.markdown(":shimmer[Working]")
+        st.markdown(":shimmer[Waiting for the model]")
     else:
         expected = client.runs.expected_seconds(run.type, run.name, run.model)
         usual = f" (usually {text.seconds(expected)})" if expected and expected >= 1 else ""

@@ -71,8 +71,7 @@ def _running(client: MCPClient) -> None:
         run = live.get(stored.id, stored)
         with st.container(border=True, horizontal=True, vertical_alignment="center", gap="small"):
             state = run.status.value
-            icon = "spinner" if run.status is RunStatus.RUNNING else ICONS[state]
-            st.badge(label(state), icon=icon, color=BADGES[state], width="content")
+            st.badge(label(state), icon=ICONS[state], color=BADGES[state], width="content")
             _link(run)
             st.caption(f"since {text.ago(run.started_at or run.created_at)}", width="content")
             if st.button("Cancel", icon=":material/cancel:", key=f"home.cancel.{run.id}", type="tertiary"):
@@ -107,14 +106,17 @@ def recent(client: MCPClient) -> None:
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             _badges(run)
             _link(run)
-            st.caption(
-                f"{text.ago(run.finished_at)} · {text.seconds(run.duration_seconds)} · "
-                f"{text.money(run.cost_usd)}".replace("$", "\\$"),
-                width="content",
-            )
+            st.caption(_facts(run), width="content")
     with st.container(horizontal=True, gap="small"):
         st.page_link(PAGES["run"], label="New run", icon=":material/play_arrow:")
         st.page_link(PAGES["history"], label="All runs", icon=":material/history:")
+
+
+def _facts(run: Run) -> str:
+    cost = "cost unknown" if run.cost_usd is None else text.money(run.cost_usd).replace("$", "\\$")
+    facts = [text.ago(run.finished_at), text.seconds(run.duration_seconds), cost]
+    # A run that never reached a model has no cost to be unknown.
+    return " · ".join(facts if run.attempts or run.cost_usd is not None else facts[:2])
 
 
 def _badges(run: Run) -> None:

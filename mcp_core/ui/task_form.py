@@ -85,7 +85,7 @@ class Filled:
         return self.config is not None and self.variables is not None
 
 
-@st.cache_data(ttl=5, show_spinner=False)
+@st.cache_resource(ttl=5, show_spinner=False)
 def _tasks(_client: MCPClient, data_dir: str) -> tuple[list[TaskDefinition], dict[str, str]]:  # noqa: ARG001  # tells the clients of two directories apart
     return _client.tasks.list(), dict(_client.tasks.broken)
 
