@@ -5,6 +5,7 @@ import math
 from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import Decimal
+from hashlib import sha256
 from typing import Any, Final, Literal, cast
 
 import streamlit as st
@@ -161,6 +162,7 @@ def _entry_table(entries: list[Entry]) -> Entry | None:
             "key": [entry.key[:12] for entry in entries],
         }
     )
+    digest = sha256(" ".join(entry.key for entry in entries).encode()).hexdigest()[:12]
     event = st.dataframe(
         frame,
         hide_index=True,
@@ -178,7 +180,7 @@ def _entry_table(entries: list[Entry]) -> Entry | None:
         on_select="rerun",
         selection_mode="single-row",
         # Another page of entries is another table: a selection never points at an entry it was not made on.
-        key=f"cache_entries_{hash(tuple(entry.key for entry in entries))}",
+        key=f"cache_entries_{digest}",
         alt=f"{text.count(len(entries), 'entries')} of the cache, newest first",
     )
     rows = [row for row in event.selection.rows if row < len(entries)]

@@ -136,7 +136,7 @@ def hit_ratio_over_time(frame: "pd.DataFrame", axis: TimeAxis) -> "Figure":
             hovertemplate="%{y:.0f} %, %{customdata}<extra></extra>",
         )
     )
-    figure.update_yaxes(range=[-4, 104], ticksuffix=" %", tickvals=[0, 25, 50, 75, 100])
+    figure.update_yaxes(range=[-4, 104], tickvals=[0, 50, 100], ticktext=["0 %", "50 %", "100 %"])
     return finished(figure, total, "The cache was not asked in this time")
 
 

@@ -99,7 +99,14 @@ def new_figure(alt: str, axis: TimeAxis | None = None) -> "Figure":
             "meta": {"alt": alt},
             "height": HEIGHT,
             "margin": {"l": 0, "r": 8, "t": 8, "b": 0},
-            "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "title": None},
+            "legend": {
+                "orientation": "h",
+                "y": 1.02,
+                "yanchor": "bottom",
+                "x": 0,
+                "title": None,
+                "traceorder": "normal",
+            },
             "showlegend": False,
             "hovermode": "x unified",
             # A finger on the chart is to scroll the page, not to zoom.
@@ -147,7 +154,7 @@ def marker(colour: str, pattern: str) -> dict[str, Any]:
     """How a bar is filled; `pattern` is plotly's name of a hatching, empty for none."""
     style: dict[str, Any] = {"color": colour, "line": {"width": 0}}
     if pattern:
-        style["pattern"] = {"shape": pattern, "fgcolor": "rgba(255,255,255,0.55)", "size": 5}
+        style["pattern"] = {"shape": pattern, "fgcolor": "rgba(255,255,255,0.55)", "size": 5, "fillmode": "overlay"}
     return style
 
 

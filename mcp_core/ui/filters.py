@@ -1,7 +1,7 @@
 """Which part of the history a page shows. Every choice is in the URL, so a link restores it."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Final, Literal, cast
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -10,19 +10,21 @@ import streamlit as st
 
 from mcp_core import RunStatus
 from mcp_core.store import RunFilter
-from mcp_core.ui.palette import CACHE_COLOURS, ICONS, STATUS_COLOURS, label
+from mcp_core.ui.palette import CACHE_COLOURS, STATUS_COLOURS, label
 
 __all__ = ["FILTER_KEYS", "Span", "reset_filters", "run_filter", "span_of", "span_picker", "viewer_zone"]
 
+CUSTOM: Final = "custom"
+
 RANGES: Final = {
-    "24h": ("24 hours", timedelta(hours=24)),
-    "7d": ("7 days", timedelta(days=7)),
-    "30d": ("30 days", timedelta(days=30)),
-    "90d": ("90 days", timedelta(days=90)),
-    "1y": ("1 year", timedelta(days=365)),
-    "days": ("Days …", timedelta(days=7)),
+    "24h": timedelta(hours=24),
+    "7d": timedelta(days=7),
+    "30d": timedelta(days=30),
+    "90d": timedelta(days=90),
+    "1y": timedelta(days=365),
+    CUSTOM: timedelta(days=7),
 }
-"""What the URL says -> what people read, and how far back it goes."""
+"""What people choose and the URL says -> how far back it goes."""
 
 FILTER_KEYS: Final = ("q", "statuses", "outcomes", "types", "models")
 """Names of the filters, in the URL and in the session."""
@@ -55,12 +57,12 @@ def span_of(choice: str, first: date | None, last: date | None, *, now: datetime
     """The span a choice means.
 
     Args:
-        choice: a key of the ranges; `days` takes the whole days from `first` to `last`, both included, in `zone`.
+        choice: a key of the ranges; `custom` takes the whole days from `first` to `last`, both included, in `zone`.
         now: the present. Spans end at the next full minute, so that pages drawn within one share their queries.
     """
     until = now.replace(second=0, microsecond=0) + timedelta(minutes=1)
-    back = RANGES.get(choice, RANGES["7d"])[1]
-    if choice != "days":
+    back = RANGES.get(choice, RANGES["7d"])
+    if choice != CUSTOM:
         return Span(until - back, until)
     if last is not None:
         until = min(until, datetime.combine(last + timedelta(days=1), time(), zone).astimezone(UTC))
@@ -76,13 +78,12 @@ def span_picker(*, key: str = "range") -> Span:
             list(RANGES),
             default="7d",
             required=True,
-            format_func=lambda name: RANGES[name][0],
             key=key,
             bind="query-params",
             label_visibility="collapsed",
         )
         first = last = None
-        if choice == "days":
+        if choice == CUSTOM:
             today = datetime.now(viewer_zone()).date()
             first = st.date_input("First day", None, max_value=today, key=f"{key}_from", bind="query-params", width=160)
             last = st.date_input("Last day", None, max_value=today, key=f"{key}_to", bind="query-params", width=160)
@@ -95,46 +96,43 @@ def run_filter(span: Span, *, types: Sequence[str], models: Sequence[str]) -> Ru
     Args:
         types, models: what there is to choose from; a model the URL names is kept even if it is not among them.
     """
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        text = st.text_input(
-            "Search",
-            key="q",
-            type="search",
-            bind="query-params",
-            placeholder="Name, variables, output or error",
-            icon=":material/search:",
-            label_visibility="collapsed",
-            max_chars=200,
-        )
-        chosen = sum(bool(st.session_state.get(key)) for key in FILTER_KEYS[1:])
-        with st.popover(f"Filters ({chosen})" if chosen else "Filters", icon=":material/filter_list:", key="filters"):
-            statuses = st.pills(
-                "Status",
-                list(STATUS_COLOURS),
-                selection_mode="multi",
-                format_func=lambda name: f"{ICONS[name]} {label(name)}",
-                key="statuses",
-                bind="query-params",
-            )
-            outcomes = st.pills(
-                "Cache",
-                list(CACHE_COLOURS),
-                selection_mode="multi",
-                format_func=lambda name: f"{ICONS[name]} {label(name)}",
-                key="outcomes",
-                bind="query-params",
-            )
-            kinds = st.multiselect("Type", list(types), key="types", bind="query-params")
-            named = st.multiselect("Model", list(models), key="models", bind="query-params", accept_new_options=True)
-            st.button("Clear filters", icon=":material/filter_list_off:", on_click=reset_filters, disabled=not chosen)
-    found = RunFilter(
+    text = st.text_input(
+        "Search",
+        key="q",
+        type="search",
+        bind="query-params",
+        placeholder="Name, variables, output or error",
+        icon=":material/search:",
+        label_visibility="collapsed",
+        max_chars=200,
+    )
+    chosen = sum(bool(st.session_state.get(key)) for key in FILTER_KEYS[1:])
+    with st.popover(f"Filters ({chosen})" if chosen else "Filters", icon=":material/filter_list:", key="filters"):
+        statuses = _pills("Status", STATUS_COLOURS, key="statuses")
+        outcomes = _pills("Cache", CACHE_COLOURS, key="outcomes")
+        kinds = st.multiselect("Type", list(types), key="types", bind="query-params")
+        named = st.multiselect("Model", list(models), key="models", bind="query-params", accept_new_options=True)
+        st.button("Clear filters", icon=":material/filter_list_off:", on_click=reset_filters, disabled=not chosen)
+    return RunFilter(
         statuses=tuple(RunStatus(name) for name in statuses),
         outcomes=cast(tuple[Literal["hit", "miss", "stale", "bypass"], ...], tuple(outcomes)),
         types=tuple(kinds),
         models=tuple(named),
         text=(text or "").strip(),
+        since=span.since,
+        until=span.until,
     )
-    return replace(found, since=span.since, until=span.until)
+
+
+def _pills(words: str, names: Iterable[str], *, key: str) -> list[str]:
+    return st.pills(
+        words,
+        list(names),
+        selection_mode="multi",
+        format_func=label,
+        key=key,
+        bind="query-params",
+    )
 
 
 def reset_filters() -> None:

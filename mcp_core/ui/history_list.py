@@ -1,5 +1,6 @@
 """The table of runs: filtered, a page at a time, to be acted on and downloaded; it keeps up while something runs."""
 
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from typing import Final
@@ -15,7 +16,16 @@ from mcp_core.ui import bulk, text
 from mcp_core.ui.filters import FILTER_KEYS, reset_filters, viewer_zone
 from mcp_core.ui.tables import COLUMNS, DEFAULT_COLUMNS, runs_table
 
-__all__ = ["MOST_EXPORTED", "REFRESH_SECONDS", "exported", "history_list", "open_run", "something_runs"]
+__all__ = [
+    "MOST_EXPORTED",
+    "REFRESH_SECONDS",
+    "Look",
+    "exported",
+    "history_list",
+    "open_run",
+    "something_runs",
+    "table_look",
+]
 
 MOST_EXPORTED: Final = 10_000
 """Runs one download holds at most, the newest ones."""
@@ -28,6 +38,14 @@ _PAGE_SIZES = (25, 100, 500)
 _BEFORE = "before"
 _TRAIL = "history_trail"
 _ASKED = "history_asked"
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How the table looks: names of `COLUMNS` in order, and rows a page."""
+
+    columns: tuple[str, ...]
+    rows: int
 
 
 def something_runs(client: MCPClient) -> bool:
@@ -47,46 +65,45 @@ def exported(client: MCPClient, where: RunFilter, kind: ExportFormat) -> bytes:
     return content.encode("utf-8-sig" if kind == "csv" else "utf-8", "replace")
 
 
-def history_list(client: MCPClient, where: RunFilter) -> None:
-    """Draw the table of the runs that match, with its pages, actions and downloads."""
-    columns, size = _look(client, where)
+def table_look(client: MCPClient, where: RunFilter) -> Look:
+    """Draw the choice of columns and page size, and the downloads of the runs that match."""
+    with st.popover("Table", icon=":material/view_column:", key="table_look"):
+        columns = st.multiselect(
+            "Columns",
+            list(COLUMNS),
+            default=list(DEFAULT_COLUMNS),
+            format_func=lambda name: COLUMNS[name].title,
+            key="cols",
+            bind="query-params",
+            help="In the order they are chosen. The address of this page remembers them.",
+        )
+        size = st.segmented_control(
+            "Rows a page", _PAGE_SIZES, default=_PAGE_SIZES[1], required=True, key="rows", bind="query-params"
+        )
+    with st.popover("Download", icon=":material/download:", key="downloads"):
+        kinds: tuple[tuple[ExportFormat, str, str], ...] = (
+            ("csv", "CSV, for spreadsheets", "text/csv"),
+            ("json", "JSON, with everything", "application/json"),
+        )
+        for kind, words, mime in kinds:
+            st.download_button(
+                words,
+                data=partial(exported, client, where, kind),
+                file_name=f"runs.{kind}",
+                mime=mime,
+                on_click="ignore",
+                width="stretch",
+                key=f"download_{kind}",
+            )
+        st.caption(f"All runs that match, not only this page; the newest {MOST_EXPORTED:,} at most.")
+    return Look(tuple(columns) or DEFAULT_COLUMNS, size or _PAGE_SIZES[1])
+
+
+def history_list(client: MCPClient, where: RunFilter, look: Look) -> None:
+    """Draw the table of the runs that match, with its pages and actions."""
     _back_to_first_page_if_asked_anew()
     busy = something_runs(client)
-    st.fragment(run_every=REFRESH_SECONDS if busy else None)(_page)(client, where, columns, size, busy)
-
-
-def _look(client: MCPClient, where: RunFilter) -> tuple[list[str], int]:
-    with st.container(horizontal=True):
-        with st.popover("Table", icon=":material/view_column:", key="table_look"):
-            columns = st.multiselect(
-                "Columns",
-                list(COLUMNS),
-                default=list(DEFAULT_COLUMNS),
-                format_func=lambda name: COLUMNS[name].title,
-                key="cols",
-                bind="query-params",
-                help="In the order they are chosen. The address of this page remembers them.",
-            )
-            size = st.segmented_control(
-                "Rows a page", _PAGE_SIZES, default=_PAGE_SIZES[1], required=True, key="rows", bind="query-params"
-            )
-        with st.popover("Download", icon=":material/download:", key="downloads"):
-            kinds: tuple[tuple[ExportFormat, str, str], ...] = (
-                ("csv", "CSV, for spreadsheets", "text/csv"),
-                ("json", "JSON, with everything", "application/json"),
-            )
-            for kind, words, mime in kinds:
-                st.download_button(
-                    words,
-                    data=partial(exported, client, where, kind),
-                    file_name=f"runs.{kind}",
-                    mime=mime,
-                    on_click="ignore",
-                    width="stretch",
-                    key=f"download_{kind}",
-                )
-            st.caption(f"All runs that match, not only this page; the newest {MOST_EXPORTED:,} at most.")
-    return list(columns) or list(DEFAULT_COLUMNS), size or _PAGE_SIZES[1]
+    st.fragment(run_every=REFRESH_SECONDS if busy else None)(_page)(client, where, look, busy)
 
 
 def _back_to_first_page_if_asked_anew() -> None:
@@ -96,10 +113,10 @@ def _back_to_first_page_if_asked_anew() -> None:
         _newest()
 
 
-def _page(client: MCPClient, where: RunFilter, columns: list[str], size: int, busy: bool) -> None:
+def _page(client: MCPClient, where: RunFilter, look: Look, busy: bool) -> None:
     cursor = st.query_params.get(_BEFORE)
     try:
-        frame, older = client.runs.page(where, limit=size, cursor=cursor)
+        frame, older = client.runs.page(where, limit=look.rows, cursor=cursor)
     except ConfigurationError as error:
         st.warning(text.escape(str(error)), icon=":material/link_off:")
         st.button("Newest runs", icon=":material/first_page:", on_click=_newest)
@@ -107,7 +124,7 @@ def _page(client: MCPClient, where: RunFilter, columns: list[str], size: int, bu
     if frame.empty and cursor is None:
         _nothing_matches()
     else:
-        selected = runs_table(frame, columns, zone=viewer_zone(), on_open=open_run, key="history_table")
+        selected = runs_table(frame, look.columns, zone=viewer_zone(), on_open=open_run, key="history_table")
         bulk.toolbar(client, selected, on_open=open_run)
         _pager(len(frame), cursor, older)
     if busy and not something_runs(client):

@@ -61,7 +61,7 @@ def _metrics(totals: "Totals", statuses: "pd.DataFrame", latency: "pd.DataFrame"
     p95 = figures.per_step(latency, axis, empty=float("nan"))["p95"]
     cost_known = totals.runs > totals.unknown_cost or not totals.runs
     cost_note = f" {text.count(totals.unknown_cost, 'runs')} of unknown price left out." if totals.unknown_cost else ""
-    with st.grid(6, min_column_width=150, gap="small"):
+    with st.grid(3, min_column_width=150, gap="small"):
         _metric("Runs", text.count(totals.runs), steps["runs"], "Runs that finished, however they ended.", chart="bar")
         _metric(
             "Success rate",
@@ -110,5 +110,5 @@ def _metric(
         help=explained.replace("$", "\\$"),
         chart_data=[float(point) for point in course.ffill().fillna(0.0)],
         chart_type=chart,
-        delta_color="primary",
+        delta_color="blue",
     )

@@ -4,7 +4,7 @@ import streamlit as st
 
 from mcp_core.api.client import MCPClient
 from mcp_core.ui.filters import Span, run_filter
-from mcp_core.ui.history_list import history_list, something_runs
+from mcp_core.ui.history_list import history_list, something_runs, table_look
 from mcp_core.ui.history_overview import history_overview
 
 __all__ = ["history_charts", "history_runs", "nothing_has_run"]
@@ -37,4 +37,7 @@ def history_runs(client: MCPClient, span: Span) -> None:
     gone = set(client.dashboard.names(span.since, span.until, "type")) - set(client.registry.names())
     types = [*client.registry.names(), *sorted(gone)]
     models = client.dashboard.names(span.since, span.until, "model")
-    history_list(client, run_filter(span, types=types, models=models))
+    with st.container(horizontal=True):
+        where = run_filter(span, types=types, models=models)
+        look = table_look(client, where)
+    history_list(client, where, look)

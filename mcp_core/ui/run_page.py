@@ -63,7 +63,7 @@ def _cache_story(client: MCPClient, run: Run) -> None:
     original = run.cache.original_run_id
     if run.cache.outcome in ("hit", "stale") and original and original != run.id:
         run_details.run_button("First answered in this run", original, key="go_original")
-    if run.cache.outcome != "miss":
+    if run.cache.outcome != "miss" or not run.cache.parts:
         return
     try:
         changed = client.runs.changed_since_last(run.id)

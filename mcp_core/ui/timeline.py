@@ -94,7 +94,12 @@ def timeline_figure(bars: Sequence[Bar]) -> "Figure":
             marker={
                 "color": [bar.colour for bar in bars],
                 "line": {"width": 0},
-                "pattern": {"shape": [bar.pattern for bar in bars], "fgcolor": "rgba(255,255,255,0.55)", "size": 5},
+                "pattern": {
+                    "shape": [bar.pattern for bar in bars],
+                    "fgcolor": "rgba(255,255,255,0.55)",
+                    "size": 5,
+                    "fillmode": "overlay",
+                },
             },
             customdata=[f"{bar.name}: {bar.note}" for bar in bars],
             hovertemplate="%{customdata}<extra></extra>",
