@@ -12,6 +12,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
+from urllib.parse import unquote, urlsplit
 
 from dotenv import dotenv_values
 from platformdirs import user_data_path
@@ -40,6 +41,8 @@ _SIZE = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(b|kb|mb|gb|kib|mib|gib)?\s*$", re.IG
 _SIZE_UNITS = {"b": 1, "kb": 1000, "mb": 1000**2, "gb": 1000**3, "kib": 1024, "mib": 1024**2, "gib": 1024**3}
 _DURATION = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(s|m|h|d)?\s*$", re.IGNORECASE)
 _DURATION_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+_SECRET_ENDINGS = ("KEY", "TOKEN", "SECRET", "PASSWORD")
 
 
 def _quantity(pattern: re.Pattern[str], units: Mapping[str, int], base: str) -> BeforeValidator:
@@ -127,6 +130,12 @@ class Settings(BaseModel):
     def secret_tables(self) -> Mapping[str, Any]:
         """Tables of the Streamlit secrets file, such as `providers`."""
         return self._secrets
+
+    def secret_values(self) -> list[str]:
+        """Values that must never be shown: those of names that end as names of secrets do, and passwords in URLs."""
+        named = [value for name, value in self._values.items() if name.upper().endswith(_SECRET_ENDINGS)]
+        urls = [urlsplit(url).password for url in (self.database_url, self.redis_url)]
+        return named + [unquote(password) for password in urls if password]
 
     def source_of(self, field: str) -> str:
         """Where a setting came from: `default`, `environment`, `.env` or `secrets.toml`."""

@@ -58,7 +58,7 @@ class MCPClient:
         self.settings = settings or load_settings()
         self.registry = registry or default_registry()
         self.actor = actor or Actor()
-        redactor.learn([self.settings.master_key.get_secret_value()])
+        redactor.learn(self.settings.secret_values())
         self._cache = open_cache(self.settings)
         self.providers = Providers(self.settings, self._cache)
         self.store: Store = open_store(self.settings.database_url, data_dir=self.settings.data_dir)
@@ -75,6 +75,7 @@ class MCPClient:
         self.cache = CacheService(self._cache, self.store, self.settings, self.actor)
         self.dashboard = DashboardService(self.store)
         self.logs = LogService(self.settings.data_dir)
+        self._closed = False
         if adopt:
             self._engine.start()
 
@@ -166,15 +167,18 @@ class MCPClient:
         return notes(self.settings, model_running=self.providers.local.state == "running")
 
     def save_draft(self, payload: Mapping[str, Any], *, actor: Actor | None = None) -> str:
-        """Keep a form's state that is too large for a URL; returns an unguessable id."""
-        return self.store.put_draft((actor or self.actor).id, dict(payload))
+        """Keep a form's state that is too large for a URL, known secrets masked; returns an unguessable id."""
+        return self.store.put_draft((actor or self.actor).id, redactor.data(dict(payload)))
 
     def load_draft(self, draft_id: str) -> dict[str, Any] | None:
         """The form state kept under `draft_id`; None where there is none (any more)."""
         return self.store.get_draft(draft_id)
 
     def close(self, *, drain_seconds: float = 10.0) -> None:
-        """Let running runs finish for `drain_seconds`, stop the rest, and release everything."""
+        """Let running runs finish for `drain_seconds`, stop the rest, and release everything. Once is enough."""
+        if self._closed:
+            return
+        self._closed = True
         self._engine.close(drain_seconds=drain_seconds)
         self.providers.close()
         self._cache.close()
@@ -206,7 +210,7 @@ class MCPClient:
         definition = self.registry.get(config.type)
         given = dict(variables or {})
 
-        def build(checked: dict[str, Any]) -> Run:
+        def build(variables: dict[str, Any]) -> Run:
             return Run(
                 id=run_id or new_id(),
                 type=config.type,
@@ -214,7 +218,7 @@ class MCPClient:
                 actor_id=actor.id,
                 team=actor.team,
                 config=redactor.data(config.model_dump(mode="json")),
-                variables=checked,
+                variables=variables,
                 tags=config.tags,
                 model=config.asked_model(),
                 parent_id=parent_id,
@@ -225,11 +229,12 @@ class MCPClient:
         if run_id is not None and (known := self._known(run_id)) is not None:
             return known
         try:
-            run = build(validate_variables(config.variable_specs(), given))
+            checked = validate_variables(config.variable_specs(), given)
         except ConfigurationError as error:
             self._record_refused(build({}), error)
             raise
-        live = LiveRun(run, config, definition, stream=stream)
+        run = build(redactor.data(checked))
+        live = LiveRun(run, config, checked, definition, stream=stream)
         # An id of the caller's own may be in use by another process; only a durable record tells.
         if not self._engine.submit(live, durable=durable or run_id is not None):
             return self._known(run.id) or RunHandle(run.id, self.runs, None)

@@ -206,7 +206,7 @@ class Engine:
         return RunContext(
             run_id=live.run.id,
             actor=Actor(id=live.run.actor_id, team=live.run.team),
-            variables=live.run.variables,
+            variables=live.variables,
             llm=RunLLM(self._providers, scope, live.tally.add),
             cancel=live.token,
             emit=live.events.append,
@@ -281,7 +281,7 @@ class Engine:
         try:
             config = self._registry.parse(run.config, source=f"run {run.id}")
             mine = run.model_copy(update={"owner": self.owner})
-            live = LiveRun(mine, config, self._registry.get(run.type), stream=True)
+            live = LiveRun(mine, config, run.variables, self._registry.get(run.type), stream=True)
             self.submit(live, durable=True)
         except MCPError as error:
             logger.warning("Run {} could not go on: {}", run.id, error)

@@ -1,9 +1,10 @@
 """A run while this process has it: its record, events, token, and what its calls added up to."""
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 from decimal import Decimal
+from typing import Any
 
 from mcp_core.api.events import EventLog
 from mcp_core.control import CancelToken
@@ -71,13 +72,25 @@ class Tally:
 
 
 class LiveRun:
-    """A run this process has queued or is running."""
+    """A run this process has queued or is running.
+
+    Args:
+        run: its record, with known secrets masked.
+        config, variables: what is executed, as it was given.
+    """
 
     def __init__(
-        self, run: Run, config: BaseMCPConfig, definition: TypeDefinition[BaseMCPConfig], *, stream: bool
+        self,
+        run: Run,
+        config: BaseMCPConfig,
+        variables: Mapping[str, Any],
+        definition: TypeDefinition[BaseMCPConfig],
+        *,
+        stream: bool,
     ) -> None:
         self.run = run
         self.config = config
+        self.variables = variables
         self.definition = definition
         self.stream = stream
         self.events = EventLog(run.id)

@@ -25,7 +25,7 @@ def open_settings(namespace: "Namespace") -> Settings:
         ConfigurationError: a setting is wrong.
     """
     settings = load_settings()
-    redactor.learn([settings.master_key.get_secret_value()])
+    redactor.learn(settings.secret_values())
     level = settings.log_level if namespace.verbose or settings.log_level in ("ERROR", "CRITICAL") else _QUIET
     configure_logs(settings, redactor.shapes, console_level=level)
     return settings
