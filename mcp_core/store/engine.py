@@ -169,17 +169,14 @@ def _parse(url: str, data_dir: Path) -> URL:
 def _connect_server(url: URL) -> Database:
     host = url.host or url.query.get("host") or "localhost"
     place = f"{host}:{url.port or url.query.get('port') or 5432}/{url.database or ''}"
-    try:
-        engine = create_engine(
-            url,
-            pool_size=5,
-            max_overflow=5,
-            pool_timeout=_POOL_SECONDS,
-            pool_pre_ping=True,
-            connect_args={"connect_timeout": _CONNECT_SECONDS, "application_name": "model-control-panel"},
-        )
-    except SQLAlchemyError:
-        raise ConfigurationError("The address of the history is not a URL.", field=_SETTING) from None
+    engine = create_engine(
+        url,
+        pool_size=5,
+        max_overflow=5,
+        pool_timeout=_POOL_SECONDS,
+        pool_pre_ping=True,
+        connect_args={"connect_timeout": _CONNECT_SECONDS, "application_name": "model-control-panel"},
+    )
     database = Database(engine, path=None, place=place)
     try:
         with engine.connect():

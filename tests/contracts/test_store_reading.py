@@ -72,6 +72,17 @@ class ReadingContract:
         assert page + rest == old[::-1]
         assert end is None
 
+    def test_pages_of_the_table_go_on_where_the_last_one_ended(self, store: Store, history: list[Run]) -> None:
+        whole = store.runs_frame()
+        first, cursor = store.runs_page(limit=4)
+        rest, end = store.runs_page(limit=4, cursor=cursor)
+        assert list(first["id"]) + list(rest["id"]) == list(whole["id"])
+        assert (len(first), end) == (4, None)
+        assert list(rest.dtypes.index) == list(whole.columns)
+        nothing, end = store.runs_page(RunFilter(names=("none such",)))
+        assert nothing.empty
+        assert end is None
+
     @pytest.mark.parametrize("cursor", ["", "x", "12", "12.", "zz.abc", "'; DROP TABLE runs; --"])
     def test_a_made_up_cursor_is_refused(self, store: Store, cursor: str) -> None:
         with pytest.raises(ConfigurationError, match="not a place"):

