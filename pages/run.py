@@ -12,9 +12,16 @@ with left:
     choice = task_picker(client)
     if choice.description:
         st.caption(text.escape(choice.description))
-    filled = task_form.task_form(client, choice)
-    health.local_model_notice(client, filled.config.asked_model() if filled.config else None)
+
+# The Run button stands where it can be seen together with the answer: a new task's settings are long.
+side = right if choice.is_new else left
+variables_slot, run_slot = side.container(), side.container()
+settings_slot = left.container() if choice.is_new else left.expander("Settings", icon=":material/tune:")
+filled = task_form.task_form(client, choice, variables_in=variables_slot, settings_in=settings_slot)
+with side:
     preview.prompt_preview(filled.config, filled.variables)
+with run_slot:
+    health.local_model_notice(client, filled.config.asked_model() if filled.config else None)
     pressed = st.button(
         "Run",
         icon=":material/play_arrow:",

@@ -63,16 +63,17 @@ def open_in_form(client: MCPClient, run: Run) -> None:
 def _download(run: Run, key: str) -> None:
     name = f"run-{run.id[:12]}"
     with st.popover("Download", icon=":material/download:", key=f"{key}.download"):
-        st.download_button(
-            "Answer as Markdown",
-            lambda: run.output.text or json.dumps(run.output.data, indent=2, ensure_ascii=False),
-            file_name=f"{name}.md",
-            mime="text/markdown",
-            icon=":material/article:",
-            key=f"{key}.md",
-            on_click="ignore",
-            width="stretch",
-        )
+        if run.output.text or run.output.data is not None:
+            st.download_button(
+                "Answer as Markdown",
+                lambda: run.output.text or json.dumps(run.output.data, indent=2, ensure_ascii=False),
+                file_name=f"{name}.md",
+                mime="text/markdown",
+                icon=":material/article:",
+                key=f"{key}.md",
+                on_click="ignore",
+                width="stretch",
+            )
         st.download_button(
             "Whole run as JSON",
             lambda: json.dumps(run.as_json(), indent=2, ensure_ascii=False),

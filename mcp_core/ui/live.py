@@ -94,6 +94,9 @@ def _follow(client: MCPClient, run_id: str, key: str) -> None:
         st.badge(label(run.status.value), icon=ICONS[run.status.value], color=_colour(run), width="content")
         if run.model:
             st.caption(text.escape(run.model), width="content")
+        # Above the answer, where it stays put while the text grows.
+        if st.button("Cancel", icon=":material/cancel:", key=f"{key}.cancel", help="Stop this run.", type="tertiary"):
+            _cancel(client, run_id)
     with st.container(border=True):
         if reading.text:
             output.draw_markdown(reading.text)
@@ -102,8 +105,6 @@ def _follow(client: MCPClient, run_id: str, key: str) -> None:
     _progress(reading.progress)
     _retries(reading)
     _figures(run, reading)
-    if st.button("Cancel", icon=":material/cancel:", key=f"{key}.cancel", help="Stop this run."):
-        _cancel(client, run_id)
 
 
 def _colour(run: Run) -> Any:

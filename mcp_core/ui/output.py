@@ -49,6 +49,9 @@ def cache_words(cache: CacheOutcome) -> str:
 
 def failure(error: RunError) -> None:
     """Why a run did not succeed, and what to do."""
+    if error.type == "RunCancelledError":
+        st.info(text.escape(error.hint or error.message), title=_error_title(error.type), icon=":material/cancel:")
+        return
     st.error(text.escape(error.message), title=_error_title(error.type), icon=":material/error:")
     if error.hint:
         st.markdown(f":material/lightbulb: {text.escape(error.hint)}")

@@ -7,6 +7,7 @@ from typing import Any
 
 import streamlit as st
 from pydantic_core import to_jsonable_python
+from streamlit.delta_generator import DeltaGenerator
 
 from mcp_core.api.client import MCPClient
 from mcp_core.errors import MCPError
@@ -150,17 +151,18 @@ def _choice(client: MCPClient, tasks: Mapping[str, TaskDefinition], name: str) -
     return TaskChoice(name, definition.title, definition.config_class, base, is_new=True, description=summary)
 
 
-def task_form(client: MCPClient, choice: TaskChoice) -> Filled:
-    """Draw the form of `choice`: variables first for a task, settings first for a new one."""
-    if choice.is_new:
-        settings_slot, variables_slot = st.container(), st.container()
-    else:
-        variables_slot = st.container()
-        settings_slot = st.expander("Settings", icon=":material/tune:", key=f"{choice.config_key}.expander")
-    with settings_slot:
+def task_form(
+    client: MCPClient, choice: TaskChoice, *, variables_in: DeltaGenerator, settings_in: DeltaGenerator
+) -> Filled:
+    """Draw the form of `choice`.
+
+    Args:
+        variables_in, settings_in: containers for its two parts.
+    """
+    with settings_in:
         settings = model_form(choice.config_class, key=choice.config_key, value=choice.base)
     specs = _specs(choice, settings.value)
-    with variables_slot:
+    with variables_in:
         values = model_form(variables_model(specs), key=choice.variables_key)
         if not specs and not choice.is_new:
             st.caption("This task takes no variables.")
