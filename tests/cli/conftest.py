@@ -14,6 +14,9 @@ from loguru import logger
 
 from mcp_core.cli import main
 from tests.cli.server import ModelServer, serving
+from tests.providers.conftest import local_model_file
+
+__all__ = ["Result", "cli", "data_dir", "local_model_file", "model_server", "spawn", "task"]
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -81,13 +84,14 @@ def spawn(data_dir: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     started: list[subprocess.Popen[str]] = []
 
     def start(*arguments: str, **options: Any) -> subprocess.Popen[str]:
-        settings = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL, **options}
-        process = subprocess.Popen(
-            [sys.executable, "-m", "mcp_core", *map(str, arguments)],
-            text=True,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            **settings,
-        )
+        settings: dict[str, Any] = {
+            "stdin": subprocess.DEVNULL,
+            "stdout": subprocess.PIPE,
+            "stderr": subprocess.PIPE,
+            "env": {**os.environ, "PYTHONPATH": str(ROOT)},
+            **options,
+        }
+        process = subprocess.Popen([sys.executable, "-m", "mcp_core", *map(str, arguments)], text=True, **settings)
         started.append(process)
         return process
 
