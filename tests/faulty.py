@@ -13,10 +13,12 @@ scripted is answered with `default`, a good chat answer.
 
 import contextlib
 import json
+import select
 import socket
 import ssl
 import struct
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -78,8 +80,15 @@ class Connection:
         self.sock.sendall(data)
 
     def wait(self, seconds: float) -> bool:
-        """Do nothing for a while; returns whether the server is being closed."""
-        return self.closing.wait(seconds)
+        """Do nothing for a while; returns, at once, whether the server is being closed or the client has gone."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            if self.closing.wait(min(left, 0.02)):
+                return True
+            readable, _, _ = select.select([self.sock], [], [], 0)
+            if readable and not self.sock.recv(1):
+                return True
+        return False
 
     def reset(self) -> None:
         """Break the connection off with a TCP reset."""
@@ -169,12 +178,12 @@ def reset(after: bytes = b"") -> Answer:
 
 
 def hang(after: bytes = b"") -> Answer:
-    """Silence until the server is closed, at once or after some bytes."""
+    """Silence until the client goes, at once or after some bytes."""
 
     def answer(connection: Connection) -> None:
         if after:
             connection.send(after)
-        connection.closing.wait()
+        connection.wait(3600)
 
     return answer
 

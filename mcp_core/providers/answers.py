@@ -13,7 +13,7 @@ from mcp_core.providers.failures import AnswerError, Target, http_failure, locat
 from mcp_core.providers.payloads import stream_failure
 from mcp_core.providers.redact import quote
 
-__all__ = ["Answer", "clean_text", "read_answer", "read_json", "structured"]
+__all__ = ["Answer", "clean_text", "read_answer", "read_json", "remembered_answer", "structured"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,23 @@ def read_answer(
         raise located(error, target) from None
     text = clean_text(text)
     return Answer(text, structured(text, reason, request, target), reason, usage)
+
+
+def remembered_answer(protocol: WireProtocol, request: ChatRequest, body: bytes) -> Answer:
+    """The answer in a cache entry, which was checked before it was stored.
+
+    Raises:
+        ValueError: the entry is damaged.
+    """
+    payload = json.loads(body)
+    if not isinstance(payload, Mapping):
+        raise ValueError("it is not an object")
+    try:
+        text, reason, usage = protocol.parse(payload)
+    except AnswerError as error:
+        raise ValueError(f"it holds no answer: {error.what}") from None
+    data = None if request.output_schema is None else json.loads(_unfenced(text))
+    return Answer(clean_text(text), data, reason, usage)
 
 
 def read_json(target: Target, status: int, headers: Mapping[str, str], body: bytes) -> Mapping[str, Any]:

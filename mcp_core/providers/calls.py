@@ -1,6 +1,5 @@
 """The way of one call: key, cache, single flight, limits, retries, wire, price, and back into the cache."""
 
-import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -14,7 +13,7 @@ from mcp_core.cache.keys import cache_key, explained_key
 from mcp_core.cache.singleflight import SingleFlight
 from mcp_core.errors import APIError, CacheError, ExecutionError
 from mcp_core.models import Attempt, CacheOutcome, Usage
-from mcp_core.providers.answers import Answer
+from mcp_core.providers.answers import Answer, remembered_answer
 from mcp_core.providers.base import CallScope, ChatRequest, Completion
 from mcp_core.providers.exchange import Exchange
 from mcp_core.providers.prices import Prices
@@ -158,9 +157,8 @@ class Calls:
     ) -> Completion | None:
         """The completion an entry holds; None where it is damaged, which also removes it."""
         try:
-            text, reason, usage = server.protocol.parse(json.loads(entry.body))
-            data = json.loads(text) if request.output_schema is not None else None
-        except (ValueError, RecursionError, APIError) as error:
+            answer = remembered_answer(server.protocol, request, entry.body)
+        except (ValueError, RecursionError) as error:
             logger.warning("A damaged cache entry of {} is dropped: {}", request.model, error)
             self._forget(entry.key)
             return None
@@ -178,7 +176,6 @@ class Calls:
             parts=explained.parts,
         )
         scope.emit("cache", {"outcome": outcome.outcome, "age_seconds": age, "key": entry.key})
-        answer = Answer(text, data, reason, usage)
         return _completion(answer, outcome, scope, began, attempts=attempts, replay=True)
 
     def _shared(self, fetched: _Fetched, scope: CallScope, explained: KeyExplanation, began: float) -> Completion:

@@ -238,9 +238,8 @@ def _explain(error: ValidationError, source: str, where: str) -> ConfigurationEr
             hint = f"Allowed are {allowed}."
         # What was found under an unknown name is not repeated: it may be a key.
         return ConfigurationError(f"{source}: `{field}` is unknown.", hint=hint, field=field)
-    reason = first["msg"].removeprefix("Value error, ")
+    own = first["type"] == "value_error"
+    reason = first["msg"].removeprefix("Value error, ") if own else first["msg"][0].lower() + first["msg"][1:]
     secret = path[0] in ("headers", "query", "base_url", "api_key_env")
     shown = "" if secret or first["type"] == "missing" else f" is {first['input']!r}"
-    return ConfigurationError(
-        f"{source}: `{field}`{shown}: {reason[0].lower()}{reason[1:]}.", hint="Change it there.", field=field
-    )
+    return ConfigurationError(f"{source}: `{field}`{shown}: {reason}.", hint="Change it there.", field=field)

@@ -361,7 +361,9 @@ def test_usage_that_makes_no_sense_is_unknown(acme: Providers, server: FaultySer
 
 def test_text_no_database_keeps_is_mended(acme: Providers, server: FaultyServer, ears: Ears) -> None:
     server.default = http(200, rb'{"choices":[{"message":{"content":"a\u0000b\ud800c"},"finish_reason":"stop"}]}')
-    assert acme.complete(ask(), scope()).text == "a\ufffdb\ufffdc"
+    for outcome in ("miss", "hit"):
+        completion = acme.complete(ask(), scope())
+        assert (completion.text, completion.cache) == ("a\ufffdb\ufffdc", outcome)
     server.default = sse(
         rb'data: {"choices":[{"delta":{"content":"a\u0000b\ud800c"},"finish_reason":"stop"}]}' + b"\n\n"
     )
