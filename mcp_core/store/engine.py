@@ -174,6 +174,7 @@ def _connect_server(url: URL) -> Database:
         pool_size=5,
         max_overflow=5,
         pool_timeout=_POOL_SECONDS,
+        hide_parameters=True,
         pool_pre_ping=True,
         connect_args={"connect_timeout": _CONNECT_SECONDS, "application_name": "model-control-panel"},
     )
@@ -199,6 +200,7 @@ def _connect_file(path: Path) -> Database:
         pool_size=8,
         max_overflow=8,
         pool_timeout=_POOL_SECONDS,
+        hide_parameters=True,
         connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False},
     )
     event.listen(engine, "connect", _prepare)
