@@ -1,3 +1,5 @@
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -125,6 +127,25 @@ def plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def settings_for(tmp_path: Path, backend: str, **more: str) -> Settings:
     values = {"MCP_DATA_DIR": str(tmp_path / "data"), "MCP_CACHE_BACKEND": backend, **more}
     return load_settings(values, directory=tmp_path)
+
+
+def test_opening_the_default_cache_loads_no_client_of_another(tmp_path: Path) -> None:
+    script = """
+import sys
+from mcp_core.cache import open_cache
+from mcp_core.settings import load_settings
+open_cache(load_settings({"MCP_DATA_DIR": sys.argv[1]})).close()
+print([name for name in ("requests", "requests_cache", "redis") if name in sys.modules])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+        cwd=Path(__file__).parents[2],
+    )
+    assert done.stdout.strip() == "[]"
 
 
 def test_every_backend_the_settings_know_can_be_opened() -> None:

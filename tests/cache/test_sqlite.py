@@ -2,6 +2,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -234,6 +235,7 @@ CHILD = """
 import os, resource, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
+from mcp_core.cache import sqlite_file
 from mcp_core.cache.sqlite import SQLiteCache
 from mcp_core.errors import CacheError
 from tests.cache.helpers import entry, key_of, noise
@@ -280,30 +282,75 @@ cache.close()
     assert aside(path) == []
 
 
-def test_a_file_that_may_not_be_written_is_a_cache_error(path: Path) -> None:
-    told = run_child(
-        path,
-        """
-cache.set(entry())
-cache.close()
+@pytest.fixture
+def public() -> Iterator[Path]:
+    """A directory that everybody may look into and its owner alone may change."""
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        directory.chmod(0o755)
+        yield directory
+        directory.chmod(0o755)
+
+
+# For root no file is read-only, so root becomes somebody else.
+UNPRIVILEGED = """
 path = Path(sys.argv[1])
-path.chmod(0o444)
 if os.geteuid() == 0:
-    for directory in path.parents:
-        if directory.stat().st_uid == 0 and directory != Path("/"):
-            directory.chmod(directory.stat().st_mode | 0o055)
     os.setuid(65534)
 try:
     cache.get(key_of("a"))
 except CacheError as error:
     print(error)
-""",
-    )
-    assert "cannot be opened: Permission denied" in told
+"""
+
+
+def test_a_file_that_may_not_be_written_is_a_cache_error(public: Path) -> None:
+    path = public / "cache.sqlite"
+    cache = SQLiteCache(path, 1_000_000)
+    cache.set(entry())
+    cache.close()
+    path.chmod(0o444)
+    assert "cannot be opened: Permission denied" in run_child(path, UNPRIVILEGED)
+
+
+def test_a_broken_file_that_cannot_be_moved_is_a_cache_error(public: Path) -> None:
+    path = public / "cache.sqlite"
+    path.write_bytes(noise(8192))
+    path.chmod(0o666)
+    public.chmod(0o555)
+    told = run_child(path, UNPRIVILEGED)
+    assert "cache.sqlite is broken and cannot be set aside" in told
+    assert "Delete it" in told
+
+
+def test_many_open_a_new_file_at_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite_file, "BUSY_SECONDS", 30.0)
+    together = threading.Barrier(12)
+    wrong: list[CacheError] = []
+
+    def work(number: int) -> None:
+        cache = SQLiteCache(path, 1_000_000)
+        together.wait(20)
+        try:
+            cache.set(entry(number))
+        except CacheError as error:
+            wrong.append(error)
+        cache.close()
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    cache = SQLiteCache(path, 1_000_000)
+    assert wrong == []
+    assert cache.size().entries == 12
+    cache.close()
 
 
 def test_two_processes_share_a_file_and_its_limit(path: Path) -> None:
     work = """
+sqlite_file.BUSY_SECONDS = 30.0
 for number in range(int(sys.argv[3]), 300, 2):
     cache.set(entry(number, noise(2000, number)))
     found = cache.get(key_of(number - 1))

@@ -11,6 +11,8 @@ from uuid import uuid4
 import pytest
 from redis import Redis
 
+from mcp_core.cache import redis as redis_module
+from mcp_core.cache import sqlite as sqlite_module
 from mcp_core.cache.base import Cache, CacheSize, Entry
 from mcp_core.cache.filesystem import FilesystemCache
 from mcp_core.cache.memory import MemoryCache
@@ -239,7 +241,9 @@ class TestMemory(CacheContract):
 
 class TestSQLite(LastingContract):
     @pytest.fixture(autouse=True)
-    def _place(self, tmp_path: Path) -> None:
+    def _place(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        # Sixteen threads on a busy machine may wait for each other longer than a run should.
+        monkeypatch.setattr(sqlite_module, "_LOCK_SECONDS", 30.0)
         self.path = tmp_path / "below" / "cache.sqlite"
 
     def make(self, max_bytes: int) -> Cache:
@@ -272,7 +276,8 @@ class TestTieredOverSQLite(TestSQLite):
 
 class TestRedis(LastingContract):
     @pytest.fixture(autouse=True)
-    def _place(self, valkey_url: str) -> None:
+    def _place(self, valkey_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(redis_module, "_SOCKET_SECONDS", 30.0)
         self.url = valkey_url
         self.prefix = f"test-[{uuid4().hex}]*"
 
