@@ -110,9 +110,12 @@ class LocalProcess:
         except (OSError, ValueError, KeyError):
             self._process.wait()
             last = next((line for line in reversed(self._said) if line.strip()), f"exit {self._process.returncode}")
+            hint = "See `doctor`; set MCP_LOCAL_MODEL to another GGUF file, or use a provider with a key."
+            if "libgomp" in last:
+                hint = "Install the system package libgomp1 (Debian: apt-get install libgomp1), then run it again."
             raise APIError(
                 f'The local model could not be started; it said: "{quote(last)}".',
-                hint="See `doctor`; set MCP_LOCAL_MODEL to another GGUF file, or use a provider with a key.",
+                hint=hint,
                 provider=LOCAL,
             ) from None
 
