@@ -189,6 +189,51 @@ def test_a_file_locked_before_it_was_opened(path: Path) -> None:
     cache.close()
 
 
+@pytest.fixture
+def reader(path: Path) -> Iterator[sqlite3.Connection]:
+    """Somebody reading a new file, so that nobody may switch it to the write-ahead log."""
+    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    db.execute("PRAGMA user_version = 0")
+    db.execute("CREATE TABLE t (x)")
+    db.execute("DROP TABLE t")
+    db.execute("BEGIN")
+    db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    yield db
+    db.close()
+
+
+def test_opening_waits_for_others_to_finish(path: Path, reader: sqlite3.Connection) -> None:
+    release = threading.Timer(0.1, reader.execute, ["COMMIT"])
+    release.start()
+    cache = SQLiteCache(path, 1_000_000)
+    cache.set(entry())
+    release.join()
+    assert cache.get(key_of("a")) == entry()
+    cache.close()
+
+
+@pytest.mark.usefixtures("impatient", "reader")
+def test_opening_gives_up_in_time(path: Path) -> None:
+    cache = SQLiteCache(path, 1_000_000)
+    with pytest.raises(CacheError, match="locked"):
+        cache.set(entry())
+    cache.close()
+
+
+@pytest.mark.usefixtures("impatient")
+def test_an_emptied_file_that_is_being_read_keeps_its_size_for_now(cache: SQLiteCache, path: Path) -> None:
+    for number in range(20):
+        cache.set(entry(number, noise(20_000, number)))
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN")
+    other.execute("SELECT count(*) FROM entries").fetchone()
+    assert cache.clear() == 20
+    assert cache.size().entries == 0
+    other.close()
+    assert cache.clear() == 0
+    assert path.stat().st_size < 100_000
+
+
 @pytest.mark.usefixtures("impatient")
 def test_uses_noted_while_locked_cost_nothing(cache: SQLiteCache, other: sqlite3.Connection) -> None:
     other.execute("BEGIN IMMEDIATE")
