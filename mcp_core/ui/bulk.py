@@ -8,6 +8,7 @@ from mcp_core.api.client import MCPClient
 from mcp_core.errors import MCPError
 from mcp_core.ui import text
 from mcp_core.ui.client import current_actor
+from mcp_core.ui.notes import leave_note
 
 __all__ = ["cancel_runs", "confirm", "delete_runs", "repeat_runs", "toolbar"]
 
@@ -80,11 +81,11 @@ def delete_runs(client: MCPClient, ids: Sequence[str]) -> None:
     try:
         gone = client.runs.delete(ids, actor=current_actor())
     except MCPError as error:
-        st.toast(text.escape(str(error)), icon=":material/error:")
+        leave_note(text.escape(str(error)), icon=":material/error:")
         return
     left = len(ids) - gone
     stayed = f" {text.count(left, 'runs')} stayed: still going, or deleted before." if left else ""
-    st.toast(f"Deleted {text.count(gone, 'runs')}.{stayed}", icon=":material/delete:")
+    leave_note(f"Deleted {text.count(gone, 'runs')}.{stayed}", icon=":material/delete:")
 
 
 def repeat_runs(client: MCPClient, ids: Sequence[str]) -> None:
@@ -94,11 +95,11 @@ def repeat_runs(client: MCPClient, ids: Sequence[str]) -> None:
         try:
             client.runs.repeat(run_id, actor=current_actor())
         except MCPError as error:
-            st.toast(f"Run {run_id[:12]} was not repeated: {text.escape(str(error))}", icon=":material/error:")
+            leave_note(f"Run {run_id[:12]} was not repeated: {text.escape(str(error))}", icon=":material/error:")
             break
         done += 1
     if done:
-        st.toast(f"Started {text.count(done, 'runs')} again.", icon=":material/replay:")
+        leave_note(f"Started {text.count(done, 'runs')} again.", icon=":material/replay:")
 
 
 def cancel_runs(client: MCPClient, ids: Sequence[str]) -> None:
@@ -108,5 +109,5 @@ def cancel_runs(client: MCPClient, ids: Sequence[str]) -> None:
         try:
             stopped += client.runs.cancel(run_id, actor=current_actor())
         except MCPError as error:
-            st.toast(f"Run {run_id[:12]} goes on: {text.escape(str(error))}", icon=":material/error:")
-    st.toast(f"Cancelled {text.count(stopped, 'runs')}.", icon=":material/cancel:")
+            leave_note(f"Run {run_id[:12]} goes on: {text.escape(str(error))}", icon=":material/error:")
+    leave_note(f"Cancelled {text.count(stopped, 'runs')}.", icon=":material/cancel:")

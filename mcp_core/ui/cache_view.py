@@ -18,6 +18,7 @@ from mcp_core.ui import charts, figures, text
 from mcp_core.ui.bulk import confirm
 from mcp_core.ui.client import current_actor
 from mcp_core.ui.filters import Span, viewer_zone
+from mcp_core.ui.notes import leave_note, show_notes
 
 __all__ = ["cache_entries", "cache_figures", "clear_cache", "delete_entry", "held_or_why", "nothing_is_cached"]
 
@@ -30,6 +31,7 @@ Breakdown = Literal["model", "type", "task"]
 
 def held_or_why(client: MCPClient) -> CacheSize | None:
     """How much the cache holds; None, and a word about why, where it cannot be read."""
+    show_notes()
     try:
         return client.cache.size()
     except MCPError as error:
@@ -256,9 +258,9 @@ def clear_cache(client: MCPClient) -> None:
     try:
         gone = client.cache.clear(actor=current_actor())
     except MCPError as error:
-        st.toast(text.escape(str(error)), icon=":material/error:")
+        leave_note(text.escape(str(error)), icon=":material/error:")
     else:
-        st.toast(f"Forgot {text.count(gone, 'entries')}.", icon=":material/delete_sweep:")
+        leave_note(f"Forgot {text.count(gone, 'entries')}.", icon=":material/delete_sweep:")
 
 
 def delete_entry(client: MCPClient, key: str) -> None:
@@ -266,6 +268,6 @@ def delete_entry(client: MCPClient, key: str) -> None:
     try:
         there = client.cache.delete(key, actor=current_actor())
     except MCPError as error:
-        st.toast(text.escape(str(error)), icon=":material/error:")
+        leave_note(text.escape(str(error)), icon=":material/error:")
     else:
-        st.toast("The answer is forgotten." if there else "The answer was gone already.", icon=":material/delete:")
+        leave_note("The answer is forgotten." if there else "The answer was gone already.", icon=":material/delete:")

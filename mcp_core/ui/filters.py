@@ -106,7 +106,8 @@ def run_filter(span: Span, *, types: Sequence[str], models: Sequence[str]) -> Ru
         label_visibility="collapsed",
         max_chars=200,
     )
-    chosen = sum(bool(st.session_state.get(key)) for key in FILTER_KEYS[1:])
+    # Before the first drawing only the address knows what is chosen.
+    chosen = sum(bool(st.session_state.get(key, key in st.query_params)) for key in FILTER_KEYS[1:])
     with st.popover(f"Filters ({chosen})" if chosen else "Filters", icon=":material/filter_list:", key="filters"):
         statuses = _pills("Status", STATUS_COLOURS, key="statuses")
         outcomes = _pills("Cache", CACHE_COLOURS, key="outcomes")

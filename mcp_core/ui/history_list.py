@@ -14,6 +14,8 @@ from mcp_core.models import RunStatus
 from mcp_core.store import RunFilter
 from mcp_core.ui import bulk, text
 from mcp_core.ui.filters import FILTER_KEYS, reset_filters, viewer_zone
+from mcp_core.ui.navigate import show_run
+from mcp_core.ui.notes import show_notes
 from mcp_core.ui.tables import COLUMNS, DEFAULT_COLUMNS, runs_table
 
 __all__ = [
@@ -22,7 +24,6 @@ __all__ = [
     "Look",
     "exported",
     "history_list",
-    "open_run",
     "something_runs",
     "table_look",
 ]
@@ -51,11 +52,6 @@ class Look:
 def something_runs(client: MCPClient) -> bool:
     """Whether a run is queued or running, here or in another process."""
     return bool(client.runs.live()) or bool(client.runs.list(_OPEN, limit=1)[0])
-
-
-def open_run(run_id: str) -> None:
-    """Go to a run's own page; for use as a callback."""
-    st.query_params["run"] = run_id
 
 
 def exported(client: MCPClient, where: RunFilter, kind: ExportFormat) -> bytes:
@@ -114,6 +110,7 @@ def _back_to_first_page_if_asked_anew() -> None:
 
 
 def _page(client: MCPClient, where: RunFilter, look: Look, busy: bool) -> None:
+    show_notes()
     cursor = st.query_params.get(_BEFORE)
     try:
         frame, older = client.runs.page(where, limit=look.rows, cursor=cursor)
@@ -124,8 +121,8 @@ def _page(client: MCPClient, where: RunFilter, look: Look, busy: bool) -> None:
     if frame.empty and cursor is None:
         _nothing_matches()
     else:
-        selected = runs_table(frame, look.columns, zone=viewer_zone(), on_open=open_run, key="history_table")
-        bulk.toolbar(client, selected, on_open=open_run)
+        selected = runs_table(frame, look.columns, zone=viewer_zone(), on_open=show_run, key="history_table")
+        bulk.toolbar(client, selected, on_open=show_run)
         _pager(len(frame), cursor, older)
     if busy and not something_runs(client):
         # Draws everything once more, now without the timer.

@@ -10,6 +10,7 @@ from mcp_core.errors import MCPError
 from mcp_core.models import Run, utcnow
 from mcp_core.ui import figures, text
 from mcp_core.ui.filters import viewer_zone
+from mcp_core.ui.navigate import show_run
 from mcp_core.ui.palette import ICONS, label
 from mcp_core.ui.timeline import MOST_CHILDREN, timeline_bars, timeline_figure
 
@@ -21,11 +22,7 @@ MOST_EVENTS = 1000
 
 def run_button(words: str, run_id: str, *, key: str) -> None:
     """A quiet button that goes to another run's page."""
-    st.button(words, icon=":material/arrow_forward:", type="tertiary", on_click=_go, args=(run_id,), key=key)
-
-
-def _go(run_id: str) -> None:
-    st.query_params["run"] = run_id
+    st.button(words, icon=":material/arrow_forward:", type="tertiary", on_click=show_run, args=(run_id,), key=key)
 
 
 def _timeline(client: MCPClient, run: Run) -> None:

@@ -7,6 +7,7 @@ from mcp_core.errors import MCPError
 from mcp_core.models import Run
 from mcp_core.ui import actions, live, run_details, text
 from mcp_core.ui.filters import viewer_zone
+from mcp_core.ui.navigate import leave_run
 from mcp_core.ui.run_words import miss_words
 
 __all__ = ["run_page"]
@@ -17,7 +18,7 @@ REFRESH_SECONDS = 2.0
 
 def run_page(client: MCPClient, run_id: str) -> None:
     """Draw everything about one run; where there is none, say so."""
-    st.button("All runs", icon=":material/arrow_back:", type="tertiary", on_click=_leave, key="leave_run")
+    st.button("All runs", icon=":material/arrow_back:", type="tertiary", on_click=leave_run, key="leave_run")
     try:
         run = client.runs.get(run_id)
     except MCPError as error:
@@ -34,10 +35,6 @@ def run_page(client: MCPClient, run_id: str) -> None:
         actions.exchange_view(client, drawn)
     else:
         st.fragment(run_every=REFRESH_SECONDS)(_details)(client, drawn.id)
-
-
-def _leave() -> None:
-    st.query_params.pop("run", None)
 
 
 def _head(run: Run) -> None:
