@@ -7,7 +7,7 @@ import json
 import logging
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 from loguru import logger
@@ -17,11 +17,12 @@ from mcp_core.settings import Settings
 if TYPE_CHECKING:
     from loguru import Record
 
-__all__ = ["LOG_FILE", "configure_logs", "set_level"]
+__all__ = ["LOG_FILE", "configure_console", "configure_logs", "set_level"]
 
 LOG_FILE = "panel.log"
 """Name of the structured log in the folder `logs` of the data directory: one JSON object a line."""
 
+_WARNING = logger.level("WARNING").no
 _CONTEXT = ("run_id", "actor", "task")
 
 
@@ -88,8 +89,20 @@ def _format(render: Callable[["Record", Callable[[str], str]], str], redact: Cal
     return line
 
 
+def configure_console(redact: Callable[[str], str], *, level: str = "INFO") -> None:
+    """Log to standard error alone: what a start needs before its settings are known, and all it has if they are bad."""
+    logger.remove()
+    logger.enable("mcp_core")
+    logger.add(sys.stderr, level=level, format=_format(_as_text, redact), diagnose=False)
+
+
 def configure_logs(
-    settings: Settings, redact: Callable[[str], str], *, console: bool = True, console_level: str | None = None
+    settings: Settings,
+    redact: Callable[[str], str],
+    *,
+    console: bool = True,
+    console_level: str | None = None,
+    told_elsewhere: Collection[str] = (),
 ) -> None:
     """Set up all logging of this process; calling it again replaces the former set-up.
 
@@ -98,14 +111,15 @@ def configure_logs(
         redact: masks secrets in a finished line.
         console: whether people read standard error.
         console_level: least severe level shown there, where it is not that of the file.
+        told_elsewhere: modules whose warnings the console leaves out, since its reader is told in another way.
 
     The file rotates at 10 MB, keeps 10 files compressed, and is left out (with a warning) where it cannot be written.
     """
-    logger.remove()
-    logger.enable("mcp_core")
     if console:
-        level = console_level or settings.log_level
-        logger.add(sys.stderr, level=level, format=_format(_as_text, redact), diagnose=False)
+        configure_console(redact, level=console_level or settings.log_level)
+    else:
+        logger.remove()
+        logger.enable("mcp_core")
     path = settings.data_dir / "logs" / LOG_FILE
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -123,8 +137,6 @@ def configure_logs(
     except OSError as error:
         logger.warning("The log file {} cannot be written: {}. Logs go to the console alone.", path, error)
     logging.basicConfig(handlers=[_Intercept()], level=logging.WARNING, force=True)
-    if settings.log_level == "DEBUG":
-        logging.getLogger("mcp_core").setLevel(logging.DEBUG)
 
 
 def set_level(settings: Settings, redact: Callable[[str], str], level: str) -> None:

@@ -7,12 +7,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import hypothesis
 import pytest
 
 from mcp_core.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from mcp_core.api.client import MCPClient
+
+# A busy machine may take long over any one example; what is tested is not how fast it is.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 _connect = socket.socket.connect
 

@@ -2,16 +2,18 @@
 
 import atexit
 import gc
+import runpy
 import threading
 from importlib import import_module
 
 import streamlit as st
 from loguru import logger
 from streamlit.runtime.pages_manager import PagesManager
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from mcp_core.api.client import MCPClient
 from mcp_core.errors import ConfigurationError, MCPError, StoreError
-from mcp_core.logs import configure_logs
+from mcp_core.logs import configure_console, configure_logs
 from mcp_core.models import Actor
 from mcp_core.security.redaction import redactor
 from mcp_core.settings import load_settings
@@ -20,6 +22,7 @@ from mcp_core.ui.text import escape
 __all__ = ["current_actor", "current_client", "release_client"]
 
 _closing: set[threading.Thread] = set()
+_warmed = threading.Event()
 
 _WARM = ("pandas", "plotly.graph_objects", "mcp_core.ui.charts")
 """What the first page with a table or chart would otherwise wait for."""
@@ -31,7 +34,7 @@ def current_client() -> MCPClient:
     try:
         return _open()
     except (ConfigurationError, StoreError) as error:
-        logger.error("The panel cannot start: {}", error)
+        logger.critical("The panel cannot start: {}", error)
         _explain(error)
         st.stop()
 
@@ -49,14 +52,17 @@ def release_client() -> None:
 
 
 def _enter_by_the_app() -> None:
-    """Run the page again from `app.py`, if Streamlit has begun with the page itself.
+    """Run the page from `app.py`, if Streamlit has begun with the page itself.
 
     A folder called `pages` makes it do so until `st.navigation` has been called once in the process: the first link to
     a page after a start would show that page without its frame.
     """
-    if PagesManager.uses_pages_directory:
+    context = get_script_run_ctx()
+    if context is not None and PagesManager.uses_pages_directory:
         PagesManager.uses_pages_directory = False
-        st.rerun()
+        # Not `st.rerun`, which would forget a button that was pressed.
+        runpy.run_path(context.pages_manager.main_script_path, run_name="__main__")
+        st.stop()
 
 
 def _close(client: MCPClient) -> None:
@@ -84,11 +90,14 @@ def _is_of_this_code(client: MCPClient) -> bool:
 
 @st.cache_resource(show_spinner="Opening the panel", validate=_is_of_this_code, on_release=_retire)
 def _open() -> MCPClient:
+    configure_console(redactor.shapes)
     settings = load_settings()
     configure_logs(settings, redactor.shapes)
     client = MCPClient(settings, adopt=True)
     atexit.register(client.close)
-    threading.Thread(target=_warm_up, name="mcp-warm-up", daemon=True).start()
+    if not _warmed.is_set():
+        _warmed.set()
+        threading.Thread(target=_warm_up, name="mcp-warm-up", daemon=True).start()
     return client
 
 
