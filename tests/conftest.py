@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mcp_core.api.client import MCPClient
 
 # A busy machine may take long over any one example; what is tested is not how fast it is.
-hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("untimed")
 
 _connect = socket.socket.connect
