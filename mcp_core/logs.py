@@ -89,11 +89,19 @@ def _format(render: Callable[["Record", Callable[[str], str]], str], redact: Cal
     return line
 
 
-def configure_console(redact: Callable[[str], str], *, level: str = "INFO") -> None:
+def configure_console(
+    redact: Callable[[str], str], *, level: str = "INFO", told_elsewhere: Collection[str] = ()
+) -> None:
     """Log to standard error alone: what a start needs before its settings are known, and all it has if they are bad."""
     logger.remove()
     logger.enable("mcp_core")
-    logger.add(sys.stderr, level=level, format=_format(_as_text, redact), diagnose=False)
+    logger.add(
+        sys.stderr,
+        level=level,
+        format=_format(_as_text, redact),
+        filter=lambda record: record["name"] not in told_elsewhere or record["level"].no > _WARNING,
+        diagnose=False,
+    )
 
 
 def configure_logs(
@@ -116,7 +124,7 @@ def configure_logs(
     The file rotates at 10 MB, keeps 10 files compressed, and is left out (with a warning) where it cannot be written.
     """
     if console:
-        configure_console(redact, level=console_level or settings.log_level)
+        configure_console(redact, level=console_level or settings.log_level, told_elsewhere=told_elsewhere)
     else:
         logger.remove()
         logger.enable("mcp_core")

@@ -54,7 +54,10 @@ def show_run(namespace: Namespace, out: Output) -> int:
     if out.as_json:
         document = run.as_json()
         if namespace.events:
-            document["events"] = [{"seq": event.seq, "kind": event.kind, "at": event.at.isoformat(), "data": event.data} for event in events]
+            document["events"] = [
+                {"seq": event.seq, "kind": event.kind, "at": event.at.isoformat(), "data": event.data}
+                for event in events
+            ]
         out.document(document)
         return 0
     width = max(len(name) for name, _ in _details(run))

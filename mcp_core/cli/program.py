@@ -89,6 +89,9 @@ def _handler(name: str) -> Handler:
 
 
 def _tell(out: "Output", error: MCPError) -> int:
+    from loguru import logger
+
+    logger.info("The command ended with {}: {}", type(error).__name__, error)
     try:
         code = out.error(error)
         out.flush()

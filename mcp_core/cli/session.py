@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
 __all__ = ["open_client", "open_settings"]
 
-_QUIET = "WARNING"
-
 
 def open_settings(namespace: "Namespace") -> Settings:
     """The settings, with logging set up: warnings on standard error, or all there is with `--verbose`.
@@ -26,8 +24,12 @@ def open_settings(namespace: "Namespace") -> Settings:
     """
     settings = load_settings()
     redactor.learn(settings.secret_values())
-    level = settings.log_level if namespace.verbose or settings.log_level in ("ERROR", "CRITICAL") else _QUIET
-    configure_logs(settings, redactor.shapes, console_level=level)
+    if namespace.verbose:
+        configure_logs(settings, redactor.shapes)
+    else:
+        level = settings.log_level if settings.log_level in ("ERROR", "CRITICAL") else "WARNING"
+        # How a run ended is what the command itself says.
+        configure_logs(settings, redactor.shapes, console_level=level, told_elsewhere=["mcp_core.api.execution"])
     return settings
 
 

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Literal
 
+from loguru import logger
+
 from mcp_core.errors import PermissionDeniedError
 from mcp_core.models import Actor
 
@@ -25,6 +27,7 @@ def check(actor: Actor, action: Action) -> None:
     """Raise `PermissionDeniedError` unless `actor` may do `action`."""
     needed = PERMISSIONS[action]
     if ROLES.index(actor.role) < ROLES.index(needed):
+        logger.warning("{} ({}) was refused: {} needs the role {}.", actor.id, actor.role, action, needed)
         raise PermissionDeniedError(
             f"{actor.name} is {actor.role} and may not {action.replace('_', ' the ')}.",
             hint=f"Ask an admin for the role {needed}.",
