@@ -11,7 +11,7 @@ from mcp_core.ui.forms.codec import decode, encode
 from mcp_core.ui.forms.nodes import Builder, Findings, Node, Problem
 from mcp_core.ui.forms.spec import MISSING, DictSpec, Kind, LeafSpec, ListSpec, OptionalSpec, Spec, TupleSpec
 
-__all__ = ["ChipsNode", "DictNode", "ListNode", "TupleNode", "first_value", "items_of", "settle"]
+__all__ = ["ChipsNode", "DictNode", "ListNode", "TupleNode", "first_value", "items_of", "settle", "unfit"]
 
 
 def items_of(source: Any) -> list[Any]:
@@ -24,7 +24,7 @@ def items_of(source: Any) -> list[Any]:
         return []
 
 
-def _unfit(source: Any) -> Any:
+def unfit(source: Any) -> Any:
     """The source where it is no collection at all."""
     if source is MISSING or isinstance(source, list | tuple | set | frozenset | deque) or items_of(source):
         return MISSING
@@ -50,7 +50,7 @@ class ListNode(Node):
     def __init__(self, spec: ListSpec, key: str, build: Builder, source: Any) -> None:
         super().__init__(spec, key, build, source is not MISSING)
         self.next_id = 0
-        self.unfit = _unfit(source)
+        self.unfit = unfit(source)
         self.items: list[tuple[int, Node]] = []
         for value in items_of(source):
             self._append(value)
@@ -143,7 +143,7 @@ class TupleNode(Node):
     def __init__(self, spec: TupleSpec, key: str, build: Builder, source: Any) -> None:
         super().__init__(spec, key, build, source is not MISSING)
         values = items_of(source)
-        self.unfit = source if len(values) > len(spec.items) else _unfit(source)
+        self.unfit = source if len(values) > len(spec.items) else unfit(source)
         values += [MISSING] * (len(spec.items) - len(values))
         self.items = [
             build(part, f"{key}.{place}", value)
@@ -187,7 +187,7 @@ class DictNode(Node):
         self.next_id = 0
         self.rows: list[tuple[int, Node, Node]] = []
         pairs = list(source.items()) if isinstance(source, Mapping) else _pairs(source)
-        if not isinstance(source, Mapping) and (_unfit(source) is not MISSING or len(pairs) < len(items_of(source))):
+        if not isinstance(source, Mapping) and (unfit(source) is not MISSING or len(pairs) < len(items_of(source))):
             self.unfit = source
         for name, value in pairs:
             self._append(name, value)

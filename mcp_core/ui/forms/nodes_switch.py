@@ -1,13 +1,13 @@
 """The nodes that switch, an Optional and a union, and `build_node`, which knows all nodes. See `nodes`."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from typing_extensions import override
 
 from mcp_core.ui.forms.codec import encode, option_of, pick_branch
 from mcp_core.ui.forms.nodes import Builder, Findings, Leaf, ModelNode, Node
-from mcp_core.ui.forms.nodes_many import ChipsNode, DictNode, ListNode, TupleNode, first_value, items_of, settle
+from mcp_core.ui.forms.nodes_many import ChipsNode, DictNode, ListNode, TupleNode, first_value, items_of, settle, unfit
 from mcp_core.ui.forms.spec import (
     MISSING,
     DictSpec,
@@ -50,7 +50,7 @@ def build_node(spec: Spec, key: str, source: Any) -> Node:
 def _as_chips(spec: ListSpec, source: Any) -> bool:
     """Short texts and choices fit into one box of chips, unless two are equal or one would be trimmed."""
     item = spec.item
-    if source is not MISSING and not isinstance(source, Iterable):
+    if unfit(source) is not MISSING:
         return False
     if not isinstance(item, LeafSpec) or item.optional or spec.meta.widget == "rows":
         return False

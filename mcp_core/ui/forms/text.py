@@ -88,10 +88,15 @@ def duration_to_text(value: timedelta) -> str:
 
 
 def duration_from_text(text: str) -> timedelta | None:
-    """Reads `1d 2h 30m 5.25s`, in any selection of w, d, h, m, s, ms, us; None where it is written otherwise."""
+    """Reads `1d 2h 30m 5.25s`, in any selection of w, d, h, m, s, ms, us, and a bare number as seconds.
+
+    None where it is written otherwise.
+    """
     body = text.strip()
     sign = -1 if body.startswith("-") else 1
     body = body.removeprefix("-").strip()
+    if re.fullmatch(r"\d+(\.\d+)?", body):
+        body += "s"
     if not body or _DURATION.sub("", body).strip(" ,"):
         return None
     total = 0
