@@ -266,8 +266,8 @@ def _icon(
 
 def _label(meta: Meta, required: bool) -> str:
     label = plain(meta.label)
-    unit = f" :gray[({plain(meta.unit)})]" if meta.unit else ""
-    return f"{label}{unit}{' :red[*]' if required else ''}" if label else ""
+    unit = f" ({plain(meta.unit)})" if meta.unit else ""
+    return f"{label}{unit}{' *' if required else ''}" if label else ""
 
 
 def _help(meta: Meta) -> str | None:

@@ -129,11 +129,17 @@ def _area(leaf: Leaf, caption: Caption) -> Any:
     )
 
 
+_MOST_COUNTED = 10_000
+
+
 def _max_chars(leaf: Leaf) -> int | None:
-    """Streamlit cuts what is longer, so the bound is set only where the text that came fits."""
+    """Streamlit cuts what is longer, so the bound is set only where the text that came fits.
+
+    A generous bound is left to the check of the whole form: counting towards a million is noise.
+    """
     limit = leaf.spec.bounds.max_length if leaf.spec.kind is Kind.STR else None
     start = leaf.value if isinstance(leaf.value, str) else ""
-    return limit if limit and (len(start) <= limit) else None
+    return limit if limit and len(start) <= limit <= _MOST_COUNTED else None
 
 
 def _json(leaf: Leaf, caption: Caption) -> Any:
