@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
+from platformdirs import user_cache_path
 
+from mcp_core.providers.model_file import ensure_model
 from mcp_core.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -39,6 +41,14 @@ def _isolated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         if ours or name.endswith("_API_KEY") or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("MCP_DATA_DIR", str(tmp_path / "data"))
+
+
+@pytest.fixture(scope="session")
+def local_model_file() -> Path:
+    """The built-in model's file, fetched once per machine."""
+    given = os.environ.get("MCP_TEST_MODEL_DIR")
+    directory = Path(given) if given else user_cache_path("model-control-panel-tests", appauthor=False)
+    return ensure_model(load_settings({"MCP_DATA_DIR": str(directory)}, directory=directory))
 
 
 @pytest.fixture

@@ -1,19 +1,16 @@
 """Fixtures of the providers' tests: a misbehaving server, providers that point at it, and the real local model."""
 
 import contextlib
-import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
-from platformdirs import user_cache_path
 
 from mcp_core.cache.base import Cache
 from mcp_core.cache.memory import MemoryCache
 from mcp_core.providers.base import CachePolicy, CallScope, ChatRequest, Message
-from mcp_core.providers.model_file import ensure_model
 from mcp_core.providers.registry import Providers
 from mcp_core.settings import load_settings
 from tests.faulty import FaultyServer
@@ -97,14 +94,6 @@ def scope(
     fields.setdefault("read_timeout", 5.0)
     fields.setdefault("policy", CachePolicy(mode=mode))  # type: ignore[arg-type]
     return CallScope(**fields) if emit is None else CallScope(emit=emit, **fields)
-
-
-@pytest.fixture(scope="session")
-def local_model_file() -> Path:
-    """The built-in model's file, fetched once per machine."""
-    given = os.environ.get("MCP_TEST_MODEL_DIR")
-    directory = Path(given) if given else user_cache_path("model-control-panel-tests", appauthor=False)
-    return ensure_model(load_settings({"MCP_DATA_DIR": str(directory)}, directory=directory))
 
 
 @pytest.fixture
