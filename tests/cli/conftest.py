@@ -14,9 +14,8 @@ from loguru import logger
 
 from mcp_core.cli import main
 from tests.cli.server import ModelServer, serving
-from tests.providers.conftest import local_model_file
 
-__all__ = ["Result", "cli", "data_dir", "local_model_file", "model_server", "spawn", "task"]
+__all__ = ["Result", "cli", "data_dir", "model_server", "spawn", "task"]
 
 ROOT = Path(__file__).resolve().parents[2]
 
