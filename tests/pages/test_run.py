@@ -83,7 +83,7 @@ def test_a_run_streams_is_answered_and_the_second_comes_from_the_cache(panel: Pa
     assert [metric.label for metric in page.metric] == ["Time", "Tokens", "Speed", "Cost"]
     page.button(key="run.again").click().run()
     again = panel.finished(page)
-    assert (again.cache, again.output.text, again.retry_of) == ("hit", "It rained.", run.id)
+    assert (again.cache.outcome, again.output.text, again.retry_of) == ("hit", "It rained.", run.id)
     assert "From the cache" in shown(page)
     assert [metric.label for metric in page.metric] == ["Time", "Tokens", "Saved", "Cost"]
     assert page.metric[3].value == "$0"

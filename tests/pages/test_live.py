@@ -1,0 +1,148 @@
+import json
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from mcp_core.models import Run, RunOutput, RunStatus, utcnow
+from mcp_core.types.llm_prompt import LLMPromptConfig
+from tests.faulty import hang, status, stream
+from tests.pages.conftest import Panel, shown
+
+pytestmark = pytest.mark.integration
+
+
+def task(**fields: object) -> LLMPromptConfig:
+    return LLMPromptConfig.model_validate({"template": "Say hi", "model": "acme/m", "max_retries": 0, **fields})
+
+
+def until(page: AppTest, holds: Callable[[str], bool], seconds: float = 20.0) -> str:
+    """Let the page look at its run again until it shows what is waited for."""
+    end = time.monotonic() + seconds
+    while not holds(words := shown(page)):
+        assert time.monotonic() < end, words
+        time.sleep(0.05)
+        page.run()
+    return words
+
+
+def test_a_waiting_run_tells_its_place_in_the_queue(panel: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MCP_WORKERS", "1")
+    panel.open()
+    panel.server.script(hang())
+    first = panel.client.submit(task())
+    next(event for event in first.events() if event.kind == "started")
+    second = panel.client.submit(task(template="Say ho"))
+    page = panel.open("run", run=second.id)
+    assert "number 1 in the queue" in shown(page)
+    second.cancel()
+    assert "The run was cancelled" in until(page, lambda words: "cancelled" in words)
+    first.cancel()
+
+
+def test_a_retry_is_shown_with_its_reason_and_wait(panel: Panel) -> None:
+    panel.open()
+    panel.server.script(status(503, "overloaded", headers={"Retry-After": "20"}))
+    handle = panel.client.submit(task(max_retries=1))
+    page = panel.open("run", run=handle.id)
+    words = until(page, lambda words: "Attempt 1 failed" in words)
+    assert "503" in words
+    assert "Trying again in 20.0 s" in words
+    handle.cancel()
+
+
+def test_progress_is_shown_as_a_bar(panel: Panel) -> None:
+    panel.open()
+    panel.server.script(stream("One."), hang())
+    handle = panel.client.submit(task(samples=2, temperature=1))
+    page = panel.open("run", run=handle.id)
+    until(page, lambda _: len(page.progress) == 1 and page.progress[0].value == 50)
+    assert page.progress[0].text == "1 of 2 samples"
+    assert "Waiting for the model" in shown(page)
+    handle.cancel()
+
+
+def test_how_long_it_usually_takes_is_told_while_nothing_has_come(panel: Panel) -> None:
+    panel.open()
+    now = utcnow()
+    config = task(name="Slow").model_dump(mode="json")
+    for number in range(3):
+        done = Run(id=f"old{number}", type="llm_prompt", name="Slow", config=config, model="acme/m", created_at=now)
+        times = {"started_at": now, "finished_at": now + timedelta(seconds=90)}
+        panel.client.store.save_run(done.model_copy(update={**times, "status": RunStatus.SUCCEEDED}))
+    panel.server.script(hang())
+    handle = panel.client.submit(task(name="Slow"))
+    page = panel.open("run", run=handle.id)
+    assert "(usually 1 min 30 s)" in until(page, lambda words: "Waiting for the answer" in words)
+    handle.cancel()
+
+
+def test_an_open_run_of_another_process_cannot_be_cancelled_here(panel: Panel) -> None:
+    panel.open()
+    panel.client.store.heartbeat("elsewhere")
+    run = Run(id="theirs", type="llm_prompt", status=RunStatus.RUNNING, started_at=utcnow(), owner="elsewhere")
+    panel.client.store.save_run(run)
+    page = panel.open("run", run="theirs")
+    page.button(key="live.cancel").click().run()
+    assert "Another process runs this" in shown(page)
+
+
+def test_a_past_run_opens_in_the_form(panel: Panel) -> None:
+    panel.open()
+    panel.server.script(stream("Hi."))
+    config = {**panel.client.tasks.load("summarise").model_dump(mode="json"), "model": "acme/m", "seed": 7}
+    run = panel.client.submit(config, {"text": "Snow"}).result(20)
+    page = panel.open("history", run=run.id)
+    assert not page.exception
+    page.button(key="run.edit").click().run()
+    assert page.title[0].value == "Run"
+    assert page.text_area(key="run.summarise.variables.v_text").value == "Snow"
+    assert json.loads(page.query_params["set"]) == {"model": "acme/m", "seed": 7}
+
+
+def test_a_run_that_cannot_be_repeated_says_why(panel: Panel) -> None:
+    panel.open()
+    gone = Run(id="gone", type="gone", config={"type": "gone"}, status=RunStatus.SUCCEEDED, output=RunOutput(text="x"))
+    panel.client.store.save_run(gone.model_copy(update={"started_at": utcnow(), "finished_at": utcnow()}))
+    page = panel.open("run", run="gone")
+    page.button(key="run.again").click().run()
+    assert page.error[0].proto.title == "The run was not started"
+    assert "gone" in page.error[0].value
+
+
+def test_a_broken_task_file_is_named_and_the_others_stay(panel: Panel, tmp_path: Path) -> None:
+    folder = tmp_path / "data" / "tasks"
+    folder.mkdir()
+    (folder / "mine.yaml").write_text("type: llm_prompt\nname: Mine\ntemplate: Hello\n")
+    (folder / "broken.yaml").write_text("type: llm_prompt\ntemplate: '{{ '\n")
+    page = panel.open("run", task="mine")
+    assert page.selectbox(key="run.task").value == "mine"
+    assert "This task takes no variables" in shown(page)
+    assert "broken\\.yaml is left out" in page.warning[0].proto.title
+
+
+def test_before_the_local_model_is_there_the_form_tells_that_it_is_fetched(
+    panel: Panel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MCP_LOCAL_MODEL")
+    assert "is fetched once, when it is first asked" in shown(panel.open("run"))
+    home = panel.open()
+    assert "Not fetched yet" in shown(home)
+    assert home.button(key="local.fetch").label == "Fetch now"
+
+
+def test_a_local_model_that_failed_is_told_at_home(panel: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MCP_LOCAL_MODEL", "/nowhere/model.gguf")
+    monkeypatch.delenv("ACME_KEY")
+    home = panel.open()
+    panel.client.submit(task(model="local/model")).result(20)
+    words = shown(home.run())
+    assert "Failed" in words
+    assert "MCP\\_LOCAL\\_MODEL" in words
+    form = panel.open("run", task="llm_prompt", set=json.dumps({"template": "x", "model": "local/model"}))
+    assert "OPENAI_API_KEY" in shown(form)
+    form.button(key="local.again").click().run()
+    assert not form.exception
