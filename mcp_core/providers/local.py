@@ -107,10 +107,11 @@ class LocalModel:
             if start.failure is not None:
                 raise copy.copy(start.failure) from None
 
-    def died(self) -> bool:
-        """Whether the server was started and has ended since."""
+    def died(self, within: float = 0.0) -> bool:
+        """Whether the server was started and has ended since, or ends in the next `within` seconds."""
         with self._lock:
-            return self._server is not None and not self._server.alive
+            server = self._server
+        return server is not None and server.wait(within)
 
     def close(self) -> None:
         """Stop the server, and whatever is being fetched; it is not started again."""
@@ -151,10 +152,11 @@ class LocalModel:
             with self._lock:
                 self._failure = start.failure
                 self._start = None
-                late = self._closed
-                self._server = None if late else server
-            if late and server is not None:
-                server.stop()
+                before = self._server
+                self._server, late = (None, server) if self._closed else (server, None)
+            for over in (before, late):
+                if over is not None:
+                    over.stop()
             start.done.set()
             start.news.set()
 
@@ -163,6 +165,7 @@ class LocalModel:
             start.phase, start.progress = "fetching", (done, total)
             start.news.set()
 
+        start.cancel.check()
         path = ensure_model(self._settings, note, start.cancel)
         start.phase = "loading"
         alias = local_alias(self._settings)

@@ -68,6 +68,7 @@ class LocalProcess:
                 self.url = self._hand_over(model, alias)
         except BaseException:
             self.stop()
+            cancel.check()  # then that is why it ended
             raise
         cancel.check()
         logger.info("The local model {} is served by process {}", alias, self._process.pid)
@@ -76,6 +77,12 @@ class LocalProcess:
     def alive(self) -> bool:
         """Whether it runs."""
         return self._process.poll() is None
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for its end; returns whether it has ended."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(seconds)
+        return not self.alive
 
     @property
     def pid(self) -> int:
@@ -100,7 +107,8 @@ class LocalProcess:
             "key": self.key,
             "n_ctx": _CONTEXT_TOKENS,
             "n_parallel": LOCAL_PARALLEL,
-            "n_threads": min(_MOST_THREADS, _processors()),
+            # One processor is left to the app: with a thread on each, a busy machine is twenty times slower.
+            "n_threads": max(1, min(_MOST_THREADS, _processors() - 1)),
         }
         try:
             self._stdin.write(json.dumps(asked) + "\n")

@@ -37,4 +37,5 @@ class LocalServer(ModelServer):
 
     def mended(self, error: APIError) -> bool:
         """Whether the process died: the next attempt starts a new one."""
-        return error.status is None and self._local.died()
+        # A process that is killed closes its connections a moment before it is gone.
+        return error.status is None and self._local.died(within=1.0)

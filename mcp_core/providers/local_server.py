@@ -40,6 +40,8 @@ def _serve(asked: dict[str, Any]) -> Any:
     params.n_parallel = asked["n_parallel"]
     params.n_ctx = asked["n_ctx"] * asked["n_parallel"]
     params.cpuparams.n_threads = asked["n_threads"]
+    # By default its threads spin while they wait for each other, which brings a busy machine to a standstill.
+    params.cpuparams.poll = 0
     params.use_jinja = True
     params.cache_ram_mib = 0  # by default it may keep 8 GB of earlier prompts
     params.cache_idle_slots = False

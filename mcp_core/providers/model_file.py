@@ -184,10 +184,13 @@ def _run(command: list[str], directory: Path, progress: Callable[[int, int], Non
     lines = cast("IO[str]", process.stderr)
     reader = threading.Thread(target=said.extend, args=(lines,), daemon=True)
     reader.start()
+    done = 0
     try:
         while process.poll() is None:
             cancel.sleep(_POLL_SECONDS)
-            progress(min(_bytes_in(directory), MODEL_BYTES), MODEL_BYTES)
+            # What lies there may also become less: metadata and half files are thrown away on the way.
+            done = max(done, min(_bytes_in(directory), MODEL_BYTES))
+            progress(done, MODEL_BYTES)
     except MCPError:
         process.kill()
         raise
