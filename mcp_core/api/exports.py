@@ -55,7 +55,7 @@ def flat(run: Run) -> dict[str, Any]:
     """The run as one row: texts and numbers by column (see `COLUMNS`), None for what is unknown."""
     data = run.as_json()
     cache, error = data["cache"], data["error"] or {}
-    return {
+    row = {
         **{name: data[name] for name in COLUMNS if name in data},
         "cache": cache["outcome"],
         "input_tokens": data["usage"]["input_tokens"],
@@ -69,6 +69,7 @@ def flat(run: Run) -> dict[str, Any]:
         "variables": _json(data["variables"]) if data["variables"] else "",
         "output": data["output"]["text"],
     }
+    return {name: row[name] for name in COLUMNS}
 
 
 def export(runs: Iterable[Run], kind: ExportFormat) -> Iterator[str]:
