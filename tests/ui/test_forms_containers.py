@@ -1,5 +1,6 @@
 """Lists, sets, tuples, mappings, nested models and unions: adding, removing, moving, switching."""
 
+import uuid
 from collections import deque
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
@@ -9,7 +10,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field, RootModel, model_validator
 from streamlit.testing.v1 import AppTest
 
-from tests.ui.forms_kit import at_fields, errors, open_form, result, run
+from tests.ui.forms_kit import Color, at_fields, errors, open_form, result, run, same
 
 pytestmark = pytest.mark.integration
 
@@ -340,3 +341,14 @@ def test_other_ways_to_write_containers() -> None:
     app.text_area(key="run.point").set_value("[5, 6]")
     click(app, "run.matrix.1#up")
     assert result(app).value == Others(point=Point((5, 6)), row=[2], table={"b": 2}, matrix=[[3], [1, 2]])
+
+
+class Ambiguous(BaseModel):
+    first: Any | uuid.UUID | Color = None
+
+
+@pytest.mark.parametrize("value", [uuid.UUID(int=5), str(uuid.UUID(int=5)), Color.RED, "red", {"a": 1}], ids=repr)
+def test_any_in_a_union_takes_what_the_others_leave(value: Any) -> None:
+    app = open_form(Ambiguous, value=Ambiguous(first=value))
+    assert same(result(app).value.first, value)
+    assert same(result(open_form(Ambiguous, loaded=result(app).raw)).value.first, value)

@@ -118,12 +118,13 @@ def option_of(spec: LeafSpec, value: Any) -> Any:
 def pick_branch(spec: UnionSpec, value: Any) -> int | None:
     """Which branch of a union a value belongs to; None where it fits none.
 
-    First by the discriminator, then by exact type, then by what each branch accepts strictly, then loosely as JSON.
+    First by the discriminator, then by exact type, then by what each branch accepts strictly (Any takes what the
+    others leave), then loosely as JSON.
     """
     tagged = _tagged(spec, value)
     if tagged is not None:
         return tagged
-    for fits in (_exact, _strict, _loose):
+    for fits in (_exact, _typed, _strict, _loose):
         for number, branch in enumerate(spec.branches):
             if fits(branch, value):
                 return number
@@ -153,6 +154,8 @@ def _exact(spec: Spec, value: Any) -> bool:
             return any(type(option.value) is type(value) and option.value == value for option in spec.options)
         case LeafSpec() if spec.kind in _PYTHON_TYPES:
             return type(value) in _PYTHON_TYPES[spec.kind] and _strict(spec, value)
+        case LeafSpec(kind=Kind.TEXT):
+            return not isinstance(value, str) and _strict(spec, value)
         case OptionalSpec():
             return value is None or _exact(spec.inner, value)
         case ListSpec() | TupleSpec() | DictSpec():
@@ -170,6 +173,10 @@ def _same_shape(spec: Spec, value: Any) -> bool:
         case DictSpec():
             return all(_exact(spec.key, key) and _exact(spec.value, item) for key, item in value.items())
     return True
+
+
+def _typed(spec: Spec, value: Any) -> bool:
+    return spec.annotation not in (Any, object) and _strict(spec, value)
 
 
 def _strict(spec: Spec, value: Any) -> bool:

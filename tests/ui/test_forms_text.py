@@ -1,0 +1,122 @@
+"""Words on a form: labels, harmless text, durations. No Streamlit here."""
+
+import re
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel, Field
+
+from mcp_core.ui.forms.text import (
+    WORD_JOINER,
+    duration_from_text,
+    duration_to_iso,
+    duration_to_text,
+    label_from_name,
+    plain,
+    quoted,
+)
+from tests.ui.forms_kit import open_form
+
+pytestmark = pytest.mark.unit
+
+ACTIVE = re.compile(r"(?<!\\)[`*_\[\]<>$#|~]|:[\w+-]+[:\[]|:material/|https?://|www\.|@\w|(?<!\\)!\[")
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [
+        ("max_tokens", "Max tokens"),
+        ("api_url", "API URL"),
+        ("top_p", "Top p"),
+        ("maxRetries", "Maxretries"),
+        ("__x", "X"),
+        ("_", "_"),
+    ],
+)
+def test_labels_are_in_sentence_case(name: str, label: str) -> None:
+    assert label_from_name(name) == label
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[link](http://evil.example)",
+        "![x](http://evil.example/p.png)",
+        "<b onclick=x>bold</b>",
+        ":material/home:",
+        ":smile: :red[x] :red-badge[y]",
+        "$x^2$ and $$y$$",
+        "`code` **bold** _em_ ~~gone~~",
+        "see https://evil.example or www.evil.example or me@evil.example",
+        "a | b",
+        "# heading",
+        "\\[x](y)",
+        "a -> b <- c <-> d -- e >= f",
+    ],
+)
+def test_nothing_in_foreign_text_is_interpreted(text: str) -> None:
+    shown = plain(text)
+    assert not ACTIVE.search(shown.replace("\\\\", ""))
+    assert not re.search(r"(^|\s)\\?(<->|->|<-|--|>=|<=|~=)(\s|$)", re.sub(r"\\", "", shown))
+    readable = re.sub(r"\\(?=[^a-z\s])", "", shown.replace("\\\\", "\0")).replace("\0", "\\").replace(WORD_JOINER, "")
+    assert readable == text
+
+
+@given(st.text())
+def test_plain_is_one_line_without_live_markup(text: str) -> None:
+    shown = plain(text)
+    assert "\n" not in shown
+    assert not ACTIVE.search(shown.replace("\\\\", ""))
+
+
+def test_help_keeps_its_paragraphs() -> None:
+    assert plain("one\ntwo\n\n\nthree", paragraphs=True) == "one two\n\nthree"
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [("a", "` a `"), ("a`b", "`` a`b ``"), ("```", "```` ``` ````"), ("", "an empty text"), (5, "` 5 `")],
+    ids=repr,
+)  # fmt: skip
+def test_values_are_quoted_as_code(value: object, shown: str) -> None:
+    assert quoted(value) == shown
+
+
+def test_long_values_are_shortened() -> None:
+    assert quoted("x" * 100) == f"` {'x' * 59}… `"
+
+
+@given(st.timedeltas())
+def test_durations_come_back_exactly(value: timedelta) -> None:
+    assert duration_from_text(duration_to_text(value)) == value
+
+
+@given(st.timedeltas(timedelta(days=-(10**8)), timedelta(days=10**8)))
+def test_durations_are_exact_in_iso_too(value: timedelta) -> None:
+    from pydantic import TypeAdapter
+
+    assert TypeAdapter(timedelta).validate_python(duration_to_iso(value)) == value
+
+
+@pytest.mark.parametrize("text", ["", "-", "soon", "1x", "1h nonsense", "0.0000001s", "99999999999w"])
+def test_what_is_no_duration_is_none(text: str) -> None:
+    assert duration_from_text(text) is None
+
+
+class Hostile(BaseModel):
+    field: int = Field(
+        1,
+        title="[x](http://evil.example) :material/home:",
+        description="![p](http://evil.example/q) <script>",
+        json_schema_extra={"unit": "$s$", "group": "**g** :smile:"},
+    )
+
+
+def test_hostile_words_reach_widgets_escaped() -> None:
+    app = open_form(Hostile, loaded={"field": "![x](http://evil.example) `c`"})
+    field = app.text_input(key="run.field")
+    for text in (field.label.replace(" :gray[", " ").removesuffix("]"), field.help or ""):
+        assert not ACTIVE.search(text.replace("\\\\", ""))
+    assert app.error[0].value.endswith("Given: `` ![x](http://evil.example) `c` ``")

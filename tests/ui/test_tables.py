@@ -1,0 +1,70 @@
+from decimal import Decimal
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pandas as pd
+import pytest
+
+from mcp_core.models import CacheOutcome, RunStatus, utcnow
+from mcp_core.store import RunFilter, open_store
+from mcp_core.ui.run_words import miss_words
+from mcp_core.ui.tables import COLUMNS, DEFAULT_COLUMNS, readable
+from tests.made_runs import made_run, seed
+
+pytestmark = pytest.mark.unit
+
+
+@pytest.fixture
+def frame(tmp_path: Path) -> pd.DataFrame:
+    with open_store("", data_dir=tmp_path) as store:
+        seed(
+            store,
+            [
+                made_run(hours_ago=1, name="", cost_usd=None),
+                made_run(hours_ago=2, cache=CacheOutcome(outcome="hit", saved_seconds=2.0), cost_usd=Decimal(0)),
+                made_run(hours_ago=3, status=RunStatus.QUEUED, started_at=None, finished_at=None, model=None),
+                made_run(hours_ago=4, status=RunStatus.RUNNING, finished_at=None, started_at=utcnow()),
+            ],
+        )
+        return readable(store.runs_frame(RunFilter(), limit=10), ZoneInfo("Europe/Berlin"))
+
+
+def test_only_what_is_unknown_is_missing(frame: pd.DataFrame) -> None:
+    missing = {name: frame[name].isna().tolist() for name in COLUMNS if frame[name].isna().any()}
+    assert missing == {
+        "cost_usd": [True, False, False, False],
+        "saved_usd": [False, True, False, False],
+        "finished_at": [False, False, True, True],
+    }
+
+
+def test_cells_read_as_people_read(frame: pd.DataFrame) -> None:
+    assert frame["status"].tolist() == [["Succeeded"], ["Succeeded"], ["Queued"], ["Running"]]
+    assert frame["cache"].tolist()[1] == ["Hit"]
+    assert frame["name"].tolist()[0] == "llm_prompt", "a run without a name goes by its type"
+    assert frame["model"].tolist()[2] == ""
+    assert frame["duration_seconds"].tolist()[:3] == [1.0, 1.0, 0.0]
+    assert 0 <= frame["duration_seconds"].tolist()[3] < 60, "an open run shows its time so far"
+    assert str(frame["created_at"].dt.tz) == "Europe/Berlin"
+
+
+def test_the_columns_shown_first_exist(frame: pd.DataFrame) -> None:
+    assert set(DEFAULT_COLUMNS) <= set(COLUMNS) <= set(frame.columns)
+
+
+def test_an_empty_table_is_readable(tmp_path: Path) -> None:
+    with open_store("", data_dir=tmp_path) as store:
+        assert readable(store.runs_frame(RunFilter(), limit=10), ZoneInfo("UTC")).empty
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        (None, "has not been run like this before"),
+        ([], "expired, been evicted or cleared"),
+        (["temperature"], "since the last such run: the temperature."),
+        (["credential", "messages", "top_k"], "the key of the model server, the text that was sent and top k."),
+    ],
+)
+def test_a_miss_says_why(changed: list[str] | None, words: str) -> None:
+    assert words in miss_words(changed)
