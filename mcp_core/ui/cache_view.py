@@ -51,7 +51,7 @@ def nothing_is_cached(held: CacheSize) -> bool:
         return False
     st.info(
         "An answer is remembered when a model has been asked for it. The same question then costs nothing.",
-        title="Nothing is remembered yet",
+        title="Nothing is remembered",
         icon=":material/bolt:",
     )
     st.page_link("pages/run.py", label="Run a task", icon=":material/play_arrow:")

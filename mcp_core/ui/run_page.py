@@ -1,5 +1,7 @@
 """A run's own page: what it was asked, what it did and what came of it, live while it goes on."""
 
+from functools import partial
+
 import streamlit as st
 
 from mcp_core.api.client import MCPClient
@@ -30,6 +32,7 @@ def run_page(client: MCPClient, run_id: str) -> None:
     if drawn is None:
         return
     if drawn.status.is_final:
+        _files(client, drawn)
         _cache_story(client, drawn)
         _details(client, drawn.id)
         actions.exchange_view(client, drawn)
@@ -53,6 +56,21 @@ def _head(run: Run) -> None:
             for words_for_it, run_id in linked:
                 if run_id:
                     run_details.run_button(f"{words_for_it} run {run_id[:12]}", run_id, key=f"go_{words_for_it}")
+
+
+def _files(client: MCPClient, run: Run) -> None:
+    if run.output.artifacts:
+        with st.container(horizontal=True):
+            for artifact in run.output.artifacts:
+                st.download_button(
+                    f"{text.escape(artifact.name)} ({text.file_size(artifact.size_bytes)})",
+                    data=partial(client.runs.artifact, run.id, artifact.name),
+                    file_name=artifact.name,
+                    mime=artifact.media_type,
+                    icon=":material/attach_file:",
+                    on_click="ignore",
+                    key=f"file_{artifact.name}",
+                )
 
 
 def _cache_story(client: MCPClient, run: Run) -> None:
