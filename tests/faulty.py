@@ -43,6 +43,7 @@ __all__ = [
     "sse",
     "status",
     "stream",
+    "stream_pieces",
     "trickle",
 ]
 
@@ -368,6 +369,8 @@ class FaultyServer:
 
 
 def _read(reader: Any) -> Received | None:
+    if reader.peek(1)[:1] == b"\x16":  # TLS, where none is spoken
+        return None
     words = reader.readline().decode("latin-1").split(" ")
     if len(words) != 3:  # the end, or something that is no HTTP
         return None

@@ -3,7 +3,6 @@
 import hashlib
 import os
 import shutil
-import stat
 import subprocess
 import sys
 import tempfile
@@ -203,12 +202,13 @@ def _run(command: list[str], directory: Path, progress: Callable[[int, int], Non
 
 def _bytes_in(directory: Path) -> int:
     sizes: dict[int, int] = {}
-    for path in directory.rglob("*"):
-        try:
-            found = path.stat()
-        except OSError:  # moved on between listing and looking
-            continue
-        if stat.S_ISREG(found.st_mode):
+    # `os.walk` passes over directories that vanish while it looks, which they do here; `Path.rglob` does not.
+    for parent, _, names in os.walk(directory):
+        for name in names:
+            try:
+                found = Path(parent, name).stat()
+            except OSError:  # moved on between listing and looking
+                continue
             sizes[found.st_ino] = found.st_size
     return sum(sizes.values())
 

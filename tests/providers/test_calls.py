@@ -20,7 +20,7 @@ from mcp_core.models import Usage
 from mcp_core.providers.base import CachePolicy, Completion
 from mcp_core.providers.registry import Providers
 from mcp_core.settings import load_settings
-from tests.faulty import Connection, FaultyServer, chat, http, messages, sse, status, stream
+from tests.faulty import Connection, FaultyServer, chat, chat_body, http, messages, sse, status, stream
 from tests.providers.conftest import KEY, Ears, MakeProviders, ask, scope
 
 pytestmark = [pytest.mark.integration, pytest.mark.cache]
@@ -411,6 +411,28 @@ def test_a_damaged_entry_is_dropped(acme: Providers, server: FaultyServer) -> No
     with pytest.raises(ExecutionError):
         acme.complete(ask(), scope(mode="only"))
     assert cache.get(key) is None
+
+
+class LateCache(MemoryCache):
+    """A cache in which an answer turns up between two looks."""
+
+    late: Entry | None = None
+
+    def get(self, key: str) -> Entry | None:
+        found = super().get(key)
+        if found is None and self.late is not None:
+            self.set(self.late)
+        return found
+
+
+def test_an_equal_call_that_came_home_meanwhile_is_noticed(make: MakeProviders, server: FaultyServer) -> None:
+    cache = LateCache(1_000_000)
+    providers = make(f'[providers.acme]\nbase_url = "{server.url}"\n', cache=cache)
+    body = json.dumps(chat_body("from another")).encode()
+    cache.late = Entry(key=providers.explain_key(ask(), scope()).key, body=body)
+    late = providers.complete(ask(), scope())
+    assert (late.text, str(late.cache)) == ("from another", "hit")
+    assert server.calls == 0
 
 
 class BrokenCache(Cache):

@@ -326,3 +326,24 @@ def test_a_failed_fetch_is_told_in_the_run_and_in_its_health(
     assert not health.ok
     assert health.message == caught.value.message
     assert providers.list()[0].state == "failed"
+
+
+def test_a_server_that_does_not_listen_is_ended_all_the_same(local: Providers, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mcp_core.providers.local_process._STOP_SECONDS", 0.2)
+    local.local.endpoint()
+    pid = pid_of(local.local)
+    os.kill(pid, signal.SIGSTOP)
+    local.close()
+    assert not psutil.pid_exists(pid)
+
+
+def test_whoever_waits_hears_of_a_mistake_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def mistaken(*_: Any) -> Path:
+        raise KeyError("oops")
+
+    monkeypatch.setattr("mcp_core.providers.local.ensure_model", mistaken)
+    local = LocalModel(settings(tmp_path))
+    with pytest.raises(APIError, match=r"could not be started \(KeyError\)"):
+        local.endpoint()
+    assert local.state == "failed"
+    local.close()
