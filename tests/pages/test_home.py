@@ -1,9 +1,11 @@
 import pytest
 
 from mcp_core.api.client import MCPClient
+from mcp_core.api.notes import Note
 from mcp_core.models import RunStatus
 from mcp_core.types.llm_prompt import LLMPromptConfig
 from mcp_core.ui import client as ui_client
+from mcp_core.ui import health
 from mcp_core.ui.overview import SAMPLE_TEXT
 from tests.faulty import hang, models, status, stream
 from tests.pages.conftest import APP, Panel, shown
@@ -93,6 +95,17 @@ def test_the_client_is_replaced_when_its_code_was_loaded_anew(panel: Panel, monk
     assert panel.client is new
     assert old is not new
     ui_client.release_client()
+
+
+def test_what_everybody_should_know_stands_on_top(panel: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = [
+        Note("disk", "warning", "This disk is not kept.", "Set *this*."),
+        Note("memory", "info", "Little.", "Add."),
+    ]
+    monkeypatch.setattr(health, "notes", lambda settings, **_: known)
+    page = panel.open()
+    assert (page.warning[0].proto.title, page.warning[0].value) == ("This disk is not kept\\.", "Set \\*this\\*\\.")
+    assert page.info[0].value == "Add\\."
 
 
 def test_every_page_is_in_the_navigation(panel: Panel) -> None:

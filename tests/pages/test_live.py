@@ -1,4 +1,5 @@
 import json
+import re
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -50,7 +51,7 @@ def test_a_retry_is_shown_with_its_reason_and_wait(panel: Panel) -> None:
     page = panel.open("run", run=handle.id)
     words = until(page, lambda words: "Attempt 1 failed" in words)
     assert "503" in words
-    assert "Trying again in 20.0 s" in words
+    assert re.search(r"Trying again in 2\d\.\d s", words)
     handle.cancel()
 
 

@@ -39,3 +39,21 @@ def test_the_example_is_answered_by_the_built_in_model_and_then_from_the_cache(w
     assert again.cache == "hit"
     assert again.output.text == run.output.text
     assert "Running" in shown(panel.open())
+
+
+def test_while_it_starts_the_page_can_be_used_and_says_so(with_local_model: Panel) -> None:
+    panel = with_local_model
+    page = panel.open("run")
+    home = panel.open()
+    panel.client.providers.local.warm_up()
+    page.run()
+    home.run()
+    assert [bar.text for bar in (*page.progress, *home.progress)] == ["Starting the built-in model"] * 2
+    page.text_area(key="run.summarise.variables.v_text").set_value("Still usable").run()
+    assert page.query_params["var.text"] == "Still usable"
+    panel.client.providers.local.endpoint()
+    page.run()
+    assert not page.progress
+    home.run()
+    home.button(key="test.local").click().run()
+    assert "It answers" in shown(home)

@@ -162,6 +162,54 @@ def test_the_preview_shows_the_rendered_prompt(panel: Panel) -> None:
     assert codes[1].endswith("Rain in the valley")
 
 
+def test_the_preview_tells_what_is_missing_and_what_fails(panel: Panel) -> None:
+    page = panel.open("run", task="llm_prompt", set=json.dumps({"template": "{{ n / 0 }}"}))
+    page.session_state["run.preview"] = True
+    page.run()
+    assert "Fill in what is missing" in shown(page)
+    page.text_area(key="run.llm_prompt.variables.v_n").set_value("x").run()
+    assert "line 1" in page.error[0].value
+
+
+def test_a_very_long_prompt_is_cut_in_the_preview_and_says_so(panel: Panel) -> None:
+    page = panel.open("run", task="llm_prompt", set=json.dumps({"template": "{{ 'ab' * 20000 }}"}))
+    page.session_state["run.preview"] = True
+    page.run()
+    assert len(page.code[0].value) == 20_000
+    assert "40,000 characters, the first 20,000 of each message shown" in shown(page)
+
+
+def test_a_hit_tells_that_nothing_went_over_the_wire_and_whose_answer_it_is(panel: Panel) -> None:
+    panel.server.script(stream("Fine."))
+    page = panel.open("run", task="summarise", var_text="Rain", set=SET)
+    page.button(key="run.start").click().run()
+    first = panel.finished(page)
+    page.button(key="run.again").click().run()
+    panel.finished(page)
+    page.session_state["run.exchange"] = True
+    page.run()
+    words = shown(page)
+    assert "Nothing went over the wire" in words
+    assert first.id in words
+    page.session_state["run.exchange"] = False
+    page.session_state["run.share"] = True
+    page.run()
+    way: Any = page.get_by_key("run.way")
+    way.set_value("curl").run()
+    assert page.code[2].value.startswith("curl ")
+
+
+def test_there_is_no_curl_for_a_run_that_never_reached_a_server(panel: Panel) -> None:
+    page = panel.open("run", task="summarise", var_text="Rain", set=json.dumps({"model": "nobody/m"}))
+    page.button(key="run.start").click().run()
+    panel.finished(page)
+    page.session_state["run.share"] = True
+    page.run()
+    way: Any = page.get_by_key("run.way")
+    way.set_value("curl").run()
+    assert "Nothing was sent for this run" in shown(page)
+
+
 def test_sharing_gives_links_and_the_same_as_command_python_and_curl(panel: Panel) -> None:
     panel.server.script(stream("Fine."))
     page = panel.open("run", task="summarise", var_text="Rain", set=SET)
