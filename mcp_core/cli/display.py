@@ -65,12 +65,13 @@ class Display:
             amount = f"{size(done)} of {size(bounded)}" if bounded else size(done)
         else:
             amount = f"{done:g} of {bounded:g} {unit or ''}" if bounded else f"{done:g} {unit or ''}"
+        what = plain(str(event.data.get("what") or "Working"))
         if self._bar is None:
             self._bar = progress_bar()
-            self._bar.start()
-            self._bar.add_task("", amount="")
-        what = plain(str(event.data.get("what") or "Working"))
-        self._bar.update(self._bar.task_ids[0], description=what, completed=done, total=bounded, amount=plain(amount))
+            self._bar.add_task("")
+        task = self._bar.task_ids[0]
+        self._bar.update(task, description=what, completed=done, total=bounded, amount=plain(amount))
+        self._bar.start()
 
     def _retry(self, event: RunEvent) -> None:
         self._remove_bar()

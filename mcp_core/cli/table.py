@@ -61,5 +61,5 @@ def draw(
     for row in rows:
         table.add_row(*(Text(row[index]) for index in indices))
     # A table that cannot get narrower runs over rather than losing what must be whole.
-    needed = sum(shown.values()) + _BETWEEN * len(shown)
+    needed = sum(shown.values()) + _BETWEEN * (len(shown) - 1)
     Console(file=sys.stdout, highlight=False, width=max(width, needed)).print(table)

@@ -5,9 +5,11 @@ import os
 import pty
 import select
 import signal
+import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -127,3 +129,22 @@ def test_a_command_imports_no_pages(spawn: Spawn, data_dir: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     assert done.stderr == "[]\n"
     assert json.loads(done.stdout) == {"runs": [], "next": None}
+
+
+def test_the_app_is_served(spawn: Spawn, data_dir: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    process = spawn("serve", "--host", "127.0.0.1", "--port", port, "--", "--server.headless=true")
+    until = time.monotonic() + 60
+    answer = b""
+    while answer != b"ok" and time.monotonic() < until and process.poll() is None:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=5) as response:
+                answer = response.read()
+        except OSError:
+            time.sleep(0.1)
+    assert answer == b"ok"
+    process.terminate()
+    process.communicate(timeout=30)
+    assert process.returncode in (0, -signal.SIGTERM)
