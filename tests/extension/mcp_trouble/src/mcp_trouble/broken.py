@@ -1,7 +1,7 @@
-"""Cannot be imported."""
+"""Cannot be imported: it needs what is not installed."""
 
-import a_module_that_nobody_has
+from importlib import import_module
 
 __all__ = ["run_broken"]
 
-run_broken = a_module_that_nobody_has.run
+run_broken = import_module("a_module_that_nobody_has").run
