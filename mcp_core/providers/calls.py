@@ -15,7 +15,6 @@ from mcp_core.errors import APIError, CacheError, ExecutionError
 from mcp_core.models import Attempt, CacheOutcome, Usage
 from mcp_core.providers.answers import Answer, remembered_answer
 from mcp_core.providers.base import CallScope, ChatRequest, Completion
-from mcp_core.providers.exchange import Exchange
 from mcp_core.providers.prices import Prices
 from mcp_core.providers.retry import with_retries
 from mcp_core.providers.server import ModelServer
@@ -129,6 +128,8 @@ class Calls:
         return self._ask(server, request, scope, key)
 
     def _ask(self, server: ModelServer, request: ChatRequest, scope: CallScope, key: str | None) -> _Fetched:
+        from mcp_core.providers.exchange import Exchange  # with all of HTTP, which a hit can do without
+
         scope.before_wire()
         ttl = scope.policy.ttl_seconds
         exchange = Exchange(

@@ -3,33 +3,26 @@
 import functools
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from loguru import logger
 
 from mcp_core.cache.base import Cache, Entry
 from mcp_core.cache.guard import SafeCache
-from mcp_core.cache.http import EntryInfo
-from mcp_core.cache.keys import cache_key
-from mcp_core.errors import APIError, ConfigurationError, MCPError, RunTimeoutError
-from mcp_core.providers.answers import read_json
+from mcp_core.errors import ConfigurationError, MCPError
 from mcp_core.providers.base import CallScope, ChatRequest, Completion
 from mcp_core.providers.calls import Calls, KeyExplanation
 from mcp_core.providers.config import LOCAL, load_providers
-from mcp_core.providers.failures import AnswerError, located
 from mcp_core.providers.local import LocalModel
 from mcp_core.providers.local_provider import LocalServer
 from mcp_core.providers.prices import Prices
 from mcp_core.providers.server import ModelServer, Resources
-from mcp_core.providers.wire import join_url
 from mcp_core.security.master_key import load_master_key
 from mcp_core.settings import Settings
 
 __all__ = ["ProviderHealth", "ProviderInfo", "ProviderModels", "Providers"]
 
-_LIST_SECONDS = 10.0
-_LIST_TTL_SECONDS = 300.0
 _LOCAL_STATES = {
     "absent": "It is fetched when it is first asked.",
     "fetching": "It is being fetched.",
@@ -150,7 +143,7 @@ class Providers:
         def ask(server: ModelServer) -> None:
             name = server.config.name
             try:
-                models = server.config.models or self._listed(server, refresh=refresh)
+                models = server.config.models or _listed(server, refresh=refresh)
                 found[name] = ProviderModels(name, tuple(f"{name}/{model}" for model in models))
             except MCPError as error:
                 logger.info("The models of {} cannot be listed: {}", name, error)
@@ -181,7 +174,7 @@ class Providers:
             return self._local_health()
         began = time.perf_counter()
         try:
-            self._listed(server, refresh=True)
+            _listed(server, refresh=True)
         except MCPError as error:
             return ProviderHealth(name, False, None, error.message, error.hint)
         return ProviderHealth(name, True, time.perf_counter() - began, "It answers.")
@@ -191,63 +184,6 @@ class Providers:
         self.local.close()
         for server in self._servers.values():
             server.close()
-
-    def _listed(self, server: ModelServer, *, refresh: bool) -> tuple[str, ...]:
-        """The server's own list of models.
-
-        Raises:
-            APIError, ConfigurationError: it could not be had.
-        """
-        scope = CallScope(read_timeout=_LIST_SECONDS)
-        base_url, key = server.endpoint(scope.cancel, _nobody)
-        target = replace(server.target("", key), base_url=base_url)
-        listed: list[tuple[str, ...] | MCPError] = []
-
-        def read(status: int, headers: Mapping[str, str], body: bytes) -> bool:
-            try:
-                payload = read_json(target, status, headers, body)
-                listed.append(tuple(server.protocol.models(payload)))
-            except AnswerError as error:
-                listed.append(located(error, target))
-            except MCPError as error:
-                listed.append(error)
-            return isinstance(listed[-1], tuple)
-
-        info = EntryInfo(
-            key=cache_key({"models of": target.provider, "server": base_url, "credential": server.credential(key)}),
-            ttl_seconds=_LIST_TTL_SECONDS,
-            labels={"type": "models", "provider": target.provider, "model": "", "task": ""},
-            validate=lambda response: read(response.status_code, response.headers, response.content),
-            lookup=not refresh,
-        )
-        stop = threading.Timer(_LIST_SECONDS, scope.cancel.cancel, ("timed_out",))
-        stop.daemon = True
-        stop.start()
-        try:
-            reply = server.wire.send(
-                "GET",
-                join_url(base_url, server.protocol.models_path, server.config.query),
-                server.headers(key, stream=False),
-                None,
-                target=target,
-                scope=scope,
-                remember=info,
-            )
-        except RunTimeoutError:
-            raise APIError(
-                f"{target.name} at {target.host} did not list its models within {_LIST_SECONDS:g} s.",
-                hint="Try again later, or name the provider's `models` in its configuration.",
-                provider=target.provider,
-                transient=True,
-            ) from None
-        finally:
-            stop.cancel()
-        if not listed:
-            read(reply.status, reply.headers, reply.body)
-        found = listed[-1]
-        if isinstance(found, MCPError):
-            raise found
-        return found
 
     def _local_health(self) -> ProviderHealth:
         state, failure = self.local.state, self.local.failure
@@ -272,5 +208,7 @@ class Providers:
         return server
 
 
-def _nobody(done: int, total: int) -> None:
-    """Report the progress of a fetch to nobody."""
+def _listed(server: ModelServer, *, refresh: bool) -> tuple[str, ...]:
+    from mcp_core.providers.listing import list_models  # with all of HTTP, which a start can do without
+
+    return list_models(server, refresh=refresh)

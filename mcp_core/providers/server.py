@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from mcp_core.cache.base import Cache
@@ -15,8 +16,10 @@ from mcp_core.providers.config import ProviderConfig
 from mcp_core.providers.failures import Target
 from mcp_core.providers.limits import Gate
 from mcp_core.providers.openai import OpenAIProtocol
-from mcp_core.providers.wire import Wire
 from mcp_core.security.redaction import redactor
+
+if TYPE_CHECKING:
+    from mcp_core.providers.wire import Wire
 
 __all__ = ["ModelServer", "Progress", "Resources", "protocol_for"]
 
@@ -68,11 +71,13 @@ class ModelServer:
         self._fingerprints: dict[str, str] = {}
 
     @property
-    def wire(self) -> Wire:
+    def wire(self) -> "Wire":
         """Its connections, made on first use."""
         if self._wire is None:
             with self._lock:
                 if self._wire is None:
+                    from mcp_core.providers.wire import Wire  # half a second that a start or a hit can do without
+
                     self._wire = Wire(self.config.base_url, self._resources.cache, pool_size=self._resources.pool_size)
         return self._wire
 

@@ -1,5 +1,7 @@
 """What providers there are, what they offer and how they are."""
 
+import subprocess
+import sys
 import threading
 from typing import Any
 
@@ -77,7 +79,7 @@ def test_a_failing_list_is_empty_and_says_why(acme: Providers, server: FaultySer
 
 
 def test_a_list_that_does_not_come(acme: Providers, server: FaultyServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mcp_core.providers.registry._LIST_SECONDS", 0.2)
+    monkeypatch.setattr("mcp_core.providers.listing._LIST_SECONDS", 0.2)
     server.script(hang(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{"), hang())
     assert "within 0.2 s" in acme.check("acme").message or "silent" in acme.check("acme").message
 
@@ -136,3 +138,10 @@ def test_nothing_is_left_running_after_the_end(acme: Providers, server: FaultySe
     acme.complete(ChatRequest("acme/m", (Message("user", "y"),)), scope())
     acme.close()
     assert not [t for t in threading.enumerate() if t.name.startswith("mcp-")]
+
+
+def test_http_is_loaded_when_it_is_needed() -> None:
+    program = (
+        "import sys, mcp_core.providers.registry; print([m for m in ('requests', 'genai_prices') if m in sys.modules])"
+    )
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "[]\n"
