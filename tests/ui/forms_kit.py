@@ -13,8 +13,6 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field, HttpUrl, SecretStr, create_model
 from streamlit.testing.v1 import AppTest
 
-from mcp_core.ui.forms import FormResult
-
 
 # AppTest runs the source of this function by itself, so it imports what it needs and its annotations are texts.
 def _page(model: "type[BaseModel]", options: "dict[str, Any]", loaded: "Any") -> None:
@@ -47,10 +45,9 @@ def run(app: AppTest) -> AppTest:
     return app
 
 
-def result(app: AppTest) -> FormResult[Any]:
-    """What the form held when it was last drawn."""
-    found: FormResult[Any] = app.session_state["page.result"]
-    return found
+def result(app: AppTest) -> Any:
+    """The `FormResult` of the form as it was last drawn; of any type, since its models are made in tests."""
+    return app.session_state["page.result"]
 
 
 def errors(app: AppTest) -> dict[str, str]:
@@ -136,6 +133,11 @@ HASHABLE = sorted(set(SCALARS) - {"json", "json object", "secret"})
 _count = iter(range(10**9))
 
 
+def _of(container: Any, *arguments: Any) -> Any:
+    """`container[arguments]`, for types only known now."""
+    return container[arguments if len(arguments) > 1 else arguments[0]]
+
+
 def _name() -> str:
     return f"Model{next(_count)}"
 
@@ -153,45 +155,44 @@ def fields(draw: st.DrawFn, depth: int) -> tuple[Any, Any]:
         return annotation, draw(values)
     if kind == "optional":
         annotation, value = draw(fields(depth - 1))
-        return Optional[annotation], draw(st.sampled_from([value, None]))  # noqa: UP045 - built as it goes
+        return _of(Optional, annotation), draw(st.sampled_from([value, None]))
     if kind in ("set", "frozenset"):
         annotation, values = SCALARS[draw(st.sampled_from(HASHABLE))]
-        made = set(draw(st.lists(values, max_size=3)))
-        return (set[annotation], made) if kind == "set" else (frozenset[annotation], frozenset(made))
+        container = set if kind == "set" else frozenset
+        return _of(container, annotation), container(draw(st.lists(values, max_size=3)))
     if kind == "chips":
         return list[str], draw(st.lists(st.sampled_from(["a", "b c", "*d*", ":smile:", " e", "", "a\n"]), max_size=4))
     if kind in ("list", "many", "dict"):
         annotation, values = SCALARS[draw(st.sampled_from(sorted(SCALARS)))]
         made = draw(st.lists(values, max_size=3))
         if kind == "list":
-            return list[annotation], made
+            return _of(list, annotation), made
         if kind == "many":
-            return tuple[annotation, ...], tuple(made)
+            return _of(tuple, annotation, ...), tuple(made)
         key_type, keys = draw(st.sampled_from([SCALARS["short text"], SCALARS["integer"], SCALARS["enum"]]))
         names = draw(st.lists(keys, min_size=len(made), max_size=len(made), unique=True))
-        return dict[key_type, annotation], dict(zip(names, made, strict=True))
+        return _of(dict, key_type, annotation), dict(zip(names, made, strict=True))
     if kind == "tuple":
         parts = [draw(fields(0)) for _ in range(draw(st.integers(1, 3)))]
-        return tuple[tuple(part[0] for part in parts)], tuple(part[1] for part in parts)
+        return _of(tuple, *(part[0] for part in parts)), tuple(part[1] for part in parts)
     if kind == "union":
         names = draw(st.lists(st.sampled_from(sorted(SCALARS)), min_size=2, max_size=3, unique=True))
-        annotation = Union[tuple(SCALARS[name][0] for name in names)]  # noqa: UP007 - built as it goes
+        annotation = _of(Union, *(SCALARS[name][0] for name in names))
         return annotation, draw(SCALARS[draw(st.sampled_from(names))][1])
     model = draw(models(depth - 1))
     if kind == "model":
         return model, model()
     if kind == "models":
-        return list[model], [model() for _ in range(draw(st.integers(0, 2)))]
+        return _of(list, model), [model() for _ in range(draw(st.integers(0, 2)))]
     if kind == "dict of models":
-        return dict[str, model], {name: model() for name in draw(st.sets(st.text(max_size=5), max_size=2))}
+        keys = st.lists(st.text(max_size=5), max_size=2, unique=True)
+        return _of(dict, str, model), {name: model() for name in draw(keys)}
     other = draw(models(depth - 1))
     if kind == "model union":
-        return Union[model, other], draw(st.sampled_from([model, other]))()  # noqa: UP007 - built as it goes
-    tagged = [
-        create_model(_name(), __base__=base, kind=(Literal[tag], tag)) for tag, base in (("a", model), ("b", other))
-    ]
-    union = Annotated[Union[tuple(tagged)], Field(discriminator="kind")]  # noqa: UP007 - built as it goes
-    return union, draw(st.sampled_from(tagged))()
+        return _of(Union, model, other), draw(st.sampled_from([model, other]))()
+    bases = {"a": model, "b": other}
+    tagged = [create_model(_name(), __base__=base, kind=(_of(Literal, tag), tag)) for tag, base in bases.items()]
+    return _of(Annotated, _of(Union, *tagged), Field(discriminator="kind")), draw(st.sampled_from(tagged))()
 
 
 @st.composite
@@ -213,7 +214,8 @@ def same(left: Any, right: Any) -> bool:
     if isinstance(left, list | tuple):
         return type(left) is type(right) and len(left) == len(right) and all(map(same, left, right))
     if isinstance(left, set | frozenset):
-        return type(left) is type(right) and sorted(map(repr, left)) == sorted(map(repr, right))
+        names = [sorted((type(item).__name__, str(item)) for item in items) for items in (left, right)]
+        return type(left) is type(right) and names[0] == names[1]
     if isinstance(left, float | Decimal):
         return type(left) is type(right) and repr(left) == repr(right)
     if isinstance(left, datetime | time):

@@ -21,7 +21,7 @@ def _holds_secret(value: object) -> bool:
     return "SecretStr" in repr(value)
 
 
-@settings(patient, max_examples=60)
+@settings(patient, max_examples=40)
 @given(model=models())
 def test_any_model_comes_back_the_same(model: type[BaseModel]) -> None:
     """Three ways in: the model's defaults, an object, and raw JSON. Drawn twice, since a browser echoes its widgets."""

@@ -55,13 +55,13 @@ def test_values_a_bound_widget_cannot_have_are_left_to_their_default() -> None:
 
 
 def test_loading_replaces_what_was_typed() -> None:
-    def page(task: "type") -> None:
+    def page(task: "type[Any]") -> None:
         import streamlit as st
 
-        from mcp_core.ui.forms import load, model_form
+        from mcp_core.ui.forms import FormResult, load, model_form
 
         st.button("Load", key="load", on_click=load, args=("run", {"name": "loaded", "tags": ["b", "c"]}))
-        found = model_form(task, key="run")
+        found: FormResult[Any] = model_form(task, key="run")
         if st.button("Later", key="later"):
             found.set({"samples": 4})
         st.session_state["page.result"] = found
@@ -133,8 +133,15 @@ def swap(app: AppTest, model: type[BaseModel]) -> None:
 
 
 def test_the_same_class_made_anew_keeps_everything() -> None:
-    inner = {"text": (str, ...), "items": (list[int], [1, 2]), "maybe": (str | None, None), "one": (int | str, 1)}
-    inner |= {"pair": (tuple[int, str], (1, "a")), "table": (dict[str, int], {"a": 1}), "words": (list[str], ["w"])}
+    inner: dict[str, Any] = {
+        "text": (str, ...),
+        "items": (list[int], [1, 2]),
+        "maybe": (str | None, None),
+        "one": (int | str, 1),
+        "pair": (tuple[int, str], (1, "a")),
+        "table": (dict[str, int], {"a": 1}),
+        "words": (list[str], ["w"]),
+    }
 
     def make() -> type[BaseModel]:
         sub = create_model("Sub", name=(str, "n"), **inner)
@@ -291,7 +298,7 @@ def test_packages_offer_widgets_by_entry_point(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_load_works_before_the_form_is_drawn_and_outside_its_page() -> None:
-    def page(task: "type") -> None:
+    def page(task: "type[Any]") -> None:
         import streamlit as st
 
         from mcp_core.ui.forms import load, model_form

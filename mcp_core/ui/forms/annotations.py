@@ -21,6 +21,7 @@ from pydantic import (
     NaiveDatetime,
     PastDate,
     PastDatetime,
+    PydanticUserError,
     RootModel,
     SecretBytes,
     SecretStr,
@@ -153,8 +154,8 @@ def _written_as(bare: Any, common: dict[str, Any]) -> Kind:
     adapter = Spec(**common).adapter
     try:
         schema = adapter.json_schema() if adapter else {}
-    except ValueError:  # pydantic's errors about schemas are ValueErrors
-        return Kind.TEXT
+    except PydanticUserError:
+        return Kind.JSON
     return Kind.TEXT if schema.get("type") == "string" else Kind.JSON
 
 
@@ -190,8 +191,6 @@ def _container(origin: Any, arguments: tuple[Any, ...], common: dict[str, Any]) 
         key, value = arguments or (Any, Any)
         plain = origin in (dict, Mapping, MutableMapping)
         return DictSpec(key=_spec(key), value=_spec(value), plain_dict=plain, **common)
-    if isinstance(origin, type) and issubclass(origin, BaseModel):
-        return ModelSpec(model=common["annotation"], resolve=field_spec, **common)
     return LeafSpec(kind=_written_as(origin, common), **common)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic import BaseModel, SecretBytes, SecretStr, TypeAdapter, ValidationError
 
+from mcp_core.ui.forms.notes import peel
 from mcp_core.ui.forms.spec import (
     MISSING,
     DictSpec,
@@ -28,7 +29,7 @@ from mcp_core.ui.forms.spec import (
 )
 from mcp_core.ui.forms.text import duration_from_text, duration_to_iso
 
-__all__ = ["decode", "encode", "option_of", "pick_branch"]
+__all__ = ["decode", "encode", "option_of", "pick_branch", "secret_of"]
 
 _TIMES: Mapping[Kind, TypeAdapter[Any]] = {
     Kind.DATE: TypeAdapter(date),
@@ -59,7 +60,7 @@ def encode(spec: LeafSpec, value: Any) -> Any:
             option = option_of(spec, value)
             return value if option is None else option.raw
         case Kind.SECRET:
-            return value if isinstance(value, SecretStr | SecretBytes) else _secret(spec, str(value))
+            return value if isinstance(value, SecretStr | SecretBytes) else secret_of(spec, str(value))
         case Kind.INT | Kind.FLOAT | Kind.BOOL if isinstance(value, str):
             return _from_text(spec.kind, value)
         case Kind.FLOAT if isinstance(value, float) and not math.isfinite(value):
@@ -156,6 +157,8 @@ def _exact(spec: Spec, value: Any) -> bool:
             return type(value) in _PYTHON_TYPES[spec.kind] and _strict(spec, value)
         case LeafSpec(kind=Kind.TEXT):
             return not isinstance(value, str) and _strict(spec, value)
+        case LeafSpec(kind=Kind.JSON):
+            return type(value) is spec.annotation
         case OptionalSpec():
             return value is None or _exact(spec.inner, value)
         case ListSpec() | TupleSpec() | DictSpec():
@@ -211,12 +214,9 @@ def _closest(spec: UnionSpec, value: Mapping[Any, Any]) -> int | None:
     return shared.index(best) if best >= 0 else None
 
 
-def _secret(spec: LeafSpec, text: str) -> Any:
-    return SecretBytes(text.encode()) if _is_bytes(spec) else SecretStr(text)
-
-
-def _is_bytes(spec: LeafSpec) -> bool:
-    return "SecretBytes" in repr(spec.annotation)
+def secret_of(spec: LeafSpec, text: str) -> SecretStr | SecretBytes:
+    """A secret as the field wants it."""
+    return SecretBytes(text.encode()) if peel(spec.annotation, []) is SecretBytes else SecretStr(text)
 
 
 def _from_text(kind: Kind, text: str) -> Any:

@@ -7,9 +7,9 @@ from datetime import date
 from typing import Any, Literal
 
 import streamlit as st
-from pydantic import SecretBytes, SecretStr
 
 from mcp_core.ui.forms import views
+from mcp_core.ui.forms.codec import secret_of
 from mcp_core.ui.forms.nodes import Leaf
 from mcp_core.ui.forms.registry import WidgetContext, widget_named
 from mcp_core.ui.forms.spec import MISSING, Kind, LeafSpec
@@ -89,9 +89,7 @@ def _put(leaf: Leaf, bound: bool) -> None:
 
 
 def _secret(leaf: Leaf, text: str) -> Any:
-    if not text:
-        return leaf.stored
-    return SecretBytes(text.encode()) if isinstance(leaf.stored, SecretBytes) else SecretStr(text)
+    return secret_of(leaf.spec, text) if text else leaf.stored
 
 
 def _text(leaf: Leaf, caption: Caption) -> Any:

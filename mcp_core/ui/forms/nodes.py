@@ -156,7 +156,7 @@ class Leaf(Node):
             found.problems.append(Problem(self, self.fault, self.value))
         if self.spec.kind is Kind.JSON and self.original is not MISSING and not isinstance(self.original, str):
             # Any may hold what JSON cannot say; nobody changed it, so it is still that.
-            return copy.deepcopy(self.original) if _native(self.original) else decode(self.spec, self.value)
+            return _copied(self.original) if _native(self.original) else decode(self.spec, self.value)
         return decode(self.spec, self.value)
 
     @override
@@ -165,6 +165,15 @@ class Leaf(Node):
             yield self.value.get_secret_value()
         elif isinstance(self.value, SecretBytes):
             yield self.value.get_secret_value().decode(errors="replace")
+
+
+def _copied(value: Any) -> Any:
+    """The value in containers of its own; what is in them may be anything and is not touched."""
+    if type(value) is dict:
+        return {key: _copied(part) for key, part in value.items()}
+    if type(value) is list:
+        return [_copied(part) for part in value]
+    return value
 
 
 def _native(value: Any) -> bool:

@@ -6,7 +6,7 @@ from datetime import timedelta
 __all__ = ["duration_from_text", "duration_to_iso", "duration_to_text", "label_from_name", "plain", "quoted"]
 
 ACRONYMS = frozenset(
-    {"api", "cli", "cpu", "csv", "gpu", "html", "http", "id", "ip", "json", "llm", "sql", "ttl", "uri", "url"}
+    {"api", "cli", "cpu", "csv", "gpu", "html", "http", "id", "ip", "json", "llm", "sql", "ttl", "uri", "url", "uuid"}
 )
 WORD_JOINER = "\u2060"
 

@@ -36,7 +36,8 @@ def choose_mode(leaf: Leaf) -> str:
             return "yes or no" if blank or spec.optional else "check"
         case Kind.INT | Kind.FLOAT if blank or _fits_number(spec, value):
             low, high = limits(spec)
-            return "slider" if spec.meta.widget == "slider" and None not in (low, high) and not blank else "number"
+            slides = spec.meta.widget == "slider" and not blank and None not in (low, high) and low < high
+            return "slider" if slides else "number"
         case Kind.DATE if blank or _fits_date(spec, value):
             return "date"
         case Kind.TIME if blank or _whole_minute(value):
