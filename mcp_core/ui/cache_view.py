@@ -13,11 +13,13 @@ import streamlit as st
 from mcp_core.api.client import MCPClient
 from mcp_core.cache.base import CacheSize, Entry
 from mcp_core.errors import MCPError
+from mcp_core.models import Actor
 from mcp_core.security.redaction import redactor
 from mcp_core.ui import charts, figures, text
 from mcp_core.ui.bulk import confirm
 from mcp_core.ui.client import current_actor
 from mcp_core.ui.filters import Span, viewer_zone
+from mcp_core.ui.links import PAGES
 from mcp_core.ui.notes import leave_note, show_notes
 
 __all__ = ["cache_entries", "cache_figures", "clear_cache", "delete_entry", "held_or_why", "nothing_is_cached"]
@@ -54,7 +56,7 @@ def nothing_is_cached(held: CacheSize) -> bool:
         title="Nothing is remembered",
         icon=":material/bolt:",
     )
-    st.page_link("pages/run.py", label="Run a task", icon=":material/play_arrow:")
+    st.page_link(PAGES["run"], label="Run a task", icon=":material/play_arrow:")
     return True
 
 
@@ -138,7 +140,7 @@ def cache_entries(client: MCPClient, held: CacheSize) -> None:
     slot = st.container()
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         if st.button("Clear the cache", icon=":material/delete_sweep:", key="clear_cache"):
-            _confirm_clear(client, held)
+            _confirm_clear(client, held, current_actor())
         page = st.pagination(pages, key="cache_page") if pages > 1 else 1
     with slot:
         entries = list(client.cache.entries(limit=ENTRIES_A_PAGE, offset=(min(page, pages) - 1) * ENTRIES_A_PAGE))
@@ -195,26 +197,16 @@ def _entry(client: MCPClient, entry: Entry) -> None:
             words = f"Stored {text.moment(_at(entry.created_at), viewer_zone())}, {_until(entry)}"
             st.caption(f"{words} · key `{entry.key}`")
         with st.container(horizontal=True):
-            if entry.run_id:
-                st.button(
-                    "Open its run",
-                    icon=":material/arrow_forward:",
-                    key="entry_run",
-                    on_click=_open_run,
-                    args=(entry.run_id,),
-                )
+            if entry.run_id and st.button("Open its run", icon=":material/arrow_forward:", key="entry_run"):
+                st.switch_page(PAGES["history"], query_params={"run": entry.run_id})
             st.button(
                 "Forget this answer",
                 icon=":material/delete:",
                 key="entry_delete",
                 on_click=delete_entry,
-                args=(client, entry.key),
+                args=(client, entry.key, current_actor()),
             )
         st.code(_readable(entry), language="json", wrap_lines=True, height=320)
-
-
-def _open_run(run_id: str) -> None:
-    st.switch_page("pages/history.py", query_params={"run": run_id})
 
 
 def _readable(entry: Entry) -> str:
@@ -241,32 +233,32 @@ def _until(entry: Entry) -> str:
 
 
 @st.dialog("Clear the cache")
-def _confirm_clear(client: MCPClient, held: CacheSize) -> None:
+def _confirm_clear(client: MCPClient, held: CacheSize, actor: Actor) -> None:
     many = text.count(held.entries, "entries")
     confirm(
         f"Forget all {many} ({text.file_size(held.size_bytes)})? Models are asked again, and paid for, where these "
         "answers would have served. The history stays.",
         f"Forget {many}",
         icon=":material/delete_sweep:",
-        act=lambda: clear_cache(client),
+        act=lambda: clear_cache(client, actor),
         key="clear_all_entries",
     )
 
 
-def clear_cache(client: MCPClient) -> None:
+def clear_cache(client: MCPClient, actor: Actor) -> None:
     """Forget all entries, and say how many."""
     try:
-        gone = client.cache.clear(actor=current_actor())
+        gone = client.cache.clear(actor=actor)
     except MCPError as error:
         leave_note(text.escape(str(error)), icon=":material/error:")
     else:
         leave_note(f"Forgot {text.count(gone, 'entries')}.", icon=":material/delete_sweep:")
 
 
-def delete_entry(client: MCPClient, key: str) -> None:
+def delete_entry(client: MCPClient, key: str, actor: Actor) -> None:
     """Forget one entry, and say so."""
     try:
-        there = client.cache.delete(key, actor=current_actor())
+        there = client.cache.delete(key, actor=actor)
     except MCPError as error:
         leave_note(text.escape(str(error)), icon=":material/error:")
     else:

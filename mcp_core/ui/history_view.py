@@ -6,6 +6,7 @@ from mcp_core.api.client import MCPClient
 from mcp_core.ui.filters import Span, run_filter
 from mcp_core.ui.history_list import history_list, something_runs, table_look
 from mcp_core.ui.history_overview import history_overview
+from mcp_core.ui.links import PAGES
 
 __all__ = ["history_charts", "history_runs", "nothing_has_run"]
 
@@ -22,7 +23,7 @@ def nothing_has_run(client: MCPClient) -> bool:
         title="Nothing has run yet",
         icon=":material/history:",
     )
-    st.page_link("pages/run.py", label="Run the first task", icon=":material/play_arrow:")
+    st.page_link(PAGES["run"], label="Run the first task", icon=":material/play_arrow:")
     return True
 
 
