@@ -177,7 +177,7 @@ def test_downloads_hold_what_matches_and_no_formula(panel: Panel) -> None:
     assert [(row["id"], row["name"], row["cost_usd"]) for row in rows] == [(evil.id, "'=HYPERLINK(1)", "")]
     assert json.loads(exported(panel.client, where, "json")) == {"runs": [evil.as_json()], "next": None}
     page = panel.open("history")
-    assert {button.label for button in page.get("download_button")} == {
+    assert {button.label for button in page.download_button} == {
         "CSV, for spreadsheets",
         "JSON, with everything",
     }
@@ -401,7 +401,7 @@ def test_files_of_a_run_can_be_downloaded(panel: Panel) -> None:
     file = panel.client.store.put_artifact(run.id, "plan.txt", "text/plain", b"one two")
     seed(panel.client.store, [run.model_copy(update={"output": run.output.model_copy(update={"artifacts": (file,)})})])
     page = panel.open("history", run=run.id)
-    assert "plan.txt (7 B)" in [button.label.replace("\\", "") for button in page.get("download_button")]
+    assert "plan.txt (7 B)" in [button.label.replace("\\", "") for button in page.download_button]
 
 
 def test_a_run_that_goes_on_is_followed(panel: Panel) -> None:
