@@ -4,7 +4,7 @@ import streamlit as st
 
 from mcp_core.ui import current_client
 
-st.set_page_config(page_title="Model Control Panel", page_icon=":material/tune:", layout="wide")
+st.set_page_config(page_title="Model Control Panel", page_icon="mcp_core/ui/icon.png", layout="wide")
 
 page = st.navigation(
     {
