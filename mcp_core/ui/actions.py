@@ -8,12 +8,12 @@ import streamlit as st
 from mcp_core.api.client import MCPClient
 from mcp_core.errors import MCPError
 from mcp_core.models import Run, RunEvent
-from mcp_core.ui import links, snippets, state, text
+from mcp_core.ui import links, snippets, text
+from mcp_core.ui.choices import tasks_of
 from mcp_core.ui.client import current_actor
 from mcp_core.ui.live import refused
-from mcp_core.ui.task_form import tasks_of
 
-__all__ = ["exchange_of", "exchange_view", "open_in_form", "repeat", "run_actions"]
+__all__ = ["exchange_of", "exchange_view", "repeat", "run_actions"]
 
 
 def run_actions(client: MCPClient, run: Run, *, key: str = "run", form_link: Mapping[str, str] | None = None) -> None:
@@ -32,8 +32,14 @@ def run_actions(client: MCPClient, run: Run, *, key: str = "run", form_link: Map
             help="Asks the model again and remembers the new answer.",
         ):
             repeat(client, run, cache="refresh")
-        if form_link is None and st.button("Open in the form", icon=":material/edit:", key=f"{key}.edit"):
-            open_in_form(client, run)
+        if form_link is None:
+            st.page_link(
+                links.PAGES["run"],
+                label="Open in the form",
+                icon=":material/edit:",
+                query_params={"from": run.id},
+                help="Change it and run it again.",
+            )
         _download(run, key)
         _share(client, run, key, form_link)
 
@@ -47,17 +53,6 @@ def repeat(client: MCPClient, run: Run, *, cache: str | None = None) -> None:
         return
     st.query_params["run"] = handle.id
     st.rerun()
-
-
-def open_in_form(client: MCPClient, run: Run) -> None:
-    """Go to the run form, filled as it was for this run."""
-    try:
-        task, held = state.of_run(client, run)
-        params = {"task": task, **state.to_params(client, held, actor=current_actor())}
-    except MCPError as error:
-        st.error(text.escape(str(error)), title="The form could not be filled", icon=":material/error:")
-        return
-    st.switch_page(links.PAGES["run"], query_params=params)
 
 
 def _download(run: Run, key: str) -> None:

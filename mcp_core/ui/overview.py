@@ -9,10 +9,10 @@ from mcp_core.errors import MCPError
 from mcp_core.models import Run, RunStatus
 from mcp_core.store import RunFilter
 from mcp_core.ui import text
+from mcp_core.ui.choices import DEFAULT_TASK, tasks_of
 from mcp_core.ui.client import current_actor
 from mcp_core.ui.links import PAGES
 from mcp_core.ui.palette import BADGES, ICONS, label
-from mcp_core.ui.task_form import DEFAULT_TASK, tasks_of
 
 __all__ = ["SAMPLE_TEXT", "first_steps", "is_new", "recent", "running"]
 

@@ -1,7 +1,7 @@
 """The run form as something that can be linked to: small states stand in the address, larger ones are drafts.
 
 In the address `task` names the task or type, `var.NAME` the variables, and `set` (JSON) the settings that differ from
-the task's own; `draft` stands for all but the first.
+the task's own. `draft` stands for all but the first, and `from` for all: it names a run, whose form this was.
 """
 
 import json
@@ -19,7 +19,7 @@ __all__ = ["FORM_PARAMS", "MOST_IN_ADDRESS", "FormState", "from_params", "is_for
 MOST_IN_ADDRESS = 1500
 """Longest form state in an address, in characters: mail programs and proxies cut longer ones."""
 
-FORM_PARAMS = ("draft", "set")
+FORM_PARAMS = ("task", "draft", "set", "from")
 """Query parameters of a form state, beside those that begin with `var.`."""
 
 _VARIABLE = "var."
@@ -61,13 +61,16 @@ def to_params(client: MCPClient, state: FormState, *, actor: Actor | None = None
     return {"draft": client.save_draft(payload, actor=actor)}
 
 
-def from_params(client: MCPClient, params: Mapping[str, str]) -> FormState:
-    """The state that query parameters stand for.
+def from_params(client: MCPClient, params: Mapping[str, str]) -> tuple[str, FormState]:
+    """The task (empty where none is named) and the state that query parameters stand for.
 
     Raises:
-        ConfigurationError: the draft is gone, or a parameter is not what it should be.
-        StoreError: the draft cannot be read.
+        ConfigurationError: draft or run are gone, or a parameter is not what it should be.
+        StoreError: the draft or the run cannot be read.
     """
+    if run_id := params.get("from"):
+        return of_run(client, client.runs.get(run_id))
+    task = params.get("task", "")
     if draft := params.get("draft"):
         payload = client.load_draft(draft)
         if payload is None:
@@ -76,7 +79,7 @@ def from_params(client: MCPClient, params: Mapping[str, str]) -> FormState:
                 hint="Drafts are kept for 30 days. Ask for the link to a run instead: its form can be opened.",
                 field="draft",
             )
-        return FormState(_mapping(payload.get("config")), _mapping(payload.get("variables")))
+        return task, FormState(_mapping(payload.get("config")), _mapping(payload.get("variables")))
     variables = {name.removeprefix(_VARIABLE): value for name, value in params.items() if name.startswith(_VARIABLE)}
     config: Any = {}
     if written := params.get("set"):
@@ -88,7 +91,7 @@ def from_params(client: MCPClient, params: Mapping[str, str]) -> FormState:
             raise ConfigurationError(
                 "The settings in this link cannot be read.", hint="Was the link cut off? Copy it again.", field="set"
             )
-    return FormState(config, variables)
+    return task, FormState(config, variables)
 
 
 def of_run(client: MCPClient, run: Run) -> tuple[str, FormState]:

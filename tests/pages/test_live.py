@@ -96,12 +96,15 @@ def test_a_past_run_opens_in_the_form(panel: Panel) -> None:
     panel.server.script(stream("Hi."))
     config = {**panel.client.tasks.load("summarise").model_dump(mode="json"), "model": "acme/m", "seed": 7}
     run = panel.client.submit(config, {"text": "Snow"}).result(20)
-    page = panel.open("history", run=run.id)
-    assert not page.exception
-    page.button(key="run.edit").click().run()
-    assert page.title[0].value == "Run"
+    history = panel.open("history", run=run.id)
+    assert not history.exception
+    assert "Open in the form" in [link.value for link in history.page_link]
+    page = panel.open("run", **{"from": run.id})
+    assert page.query_params == {"from": run.id}
     assert page.text_area(key="run.summarise.variables.v_text").value == "Snow"
+    page.text_area(key="run.summarise.variables.v_text").set_value("Ice").run()
     assert json.loads(page.query_params["set"]) == {"model": "acme/m", "seed": 7}
+    assert "from" not in page.query_params
 
 
 def test_a_run_that_cannot_be_repeated_says_why(panel: Panel) -> None:

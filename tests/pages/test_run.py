@@ -13,12 +13,14 @@ SET = json.dumps({"model": "acme/m", "max_retries": 0})
 VARIABLE = "run.summarise.variables.v_text"
 
 
-def test_the_example_is_chosen_first_and_stands_in_the_address(panel: Panel) -> None:
+def test_the_example_is_chosen_first_and_the_address_stays_as_it_was(panel: Panel) -> None:
     page = panel.open("run")
     assert not page.exception
     assert page.title[0].value == "Run"
     assert page.selectbox(key="run.task").value == "summarise"
-    assert page.query_params["task"] == "summarise"
+    assert page.query_params == {}
+    page.selectbox(key="run.task").set_value("rewrite").run()
+    assert page.query_params == {"task": "rewrite"}
     assert "The answer shows here" in shown(page)
 
 
@@ -46,7 +48,23 @@ def test_an_unknown_task_is_named(panel: Panel) -> None:
     assert page.selectbox(key="run.task").value == "summarise"
 
 
-@pytest.mark.parametrize("param", [{"draft": "gone"}, {"set": "{cut"}])
+def test_the_back_button_brings_the_form_back_as_it_was_and_is_not_sent_forward_again(panel: Panel) -> None:
+    page = panel.open("run")
+    page.text_area(key=VARIABLE).set_value("One").run()
+    one = dict(page.query_params)
+    page.text_area(key=VARIABLE).set_value("Two").run()
+    page.query_params.clear()
+    page.query_params.update(one)
+    page.run()
+    assert page.text_area(key=VARIABLE).value == "One"
+    assert page.query_params == one
+    page.query_params.clear()
+    page.run()
+    assert page.text_area(key=VARIABLE).value == ""
+    assert page.query_params == {}
+
+
+@pytest.mark.parametrize("param", [{"draft": "gone"}, {"set": "{cut"}, {"from": "gone"}])
 def test_a_link_that_cannot_be_read_says_so(panel: Panel, param: dict[str, str]) -> None:
     page = panel.open("run", task="summarise", **param)
     assert page.warning[0].proto.title == "The form could not be restored"
@@ -291,6 +309,7 @@ def test_what_was_typed_is_there_when_one_comes_back_to_the_page(panel: Panel) -
     page.run()
     page.switch_page("pages/run.py").run()
     assert page.text_area(key=VARIABLE).value == "Stay"
+    assert page.selectbox(key="run.task").value == "summarise"
     assert page.query_params["var.text"] == "Stay"
 
 

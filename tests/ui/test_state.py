@@ -26,14 +26,14 @@ NAMES = st.from_regex(r"[a-z_]{1,8}", fullmatch=True)
 )
 def test_a_state_comes_back_from_its_parameters(client: MCPClient, config: dict[str, Any], variables: Any) -> None:
     held = FormState(config, variables)
-    assert state.from_params(client, state.to_params(client, held)) == held
+    assert state.from_params(client, state.to_params(client, held)) == ("", held)
 
 
 def test_small_states_stand_in_the_address_and_large_ones_are_drafts(client: MCPClient) -> None:
     assert state.to_params(client, FormState({}, {"text": "hi", "n": 3})) == {"var.text": "hi", "var.n": "3"}
     params = state.to_params(client, FormState({"seed": 1}, {"text": "x" * 2000}))
     assert list(params) == ["draft"]
-    assert state.from_params(client, params) == FormState({"seed": 1}, {"text": "x" * 2000})
+    assert state.from_params(client, {**params, "task": "t"}) == ("t", FormState({"seed": 1}, {"text": "x" * 2000}))
 
 
 def test_a_draft_that_is_gone_is_told(client: MCPClient) -> None:
@@ -49,8 +49,8 @@ def test_settings_that_cannot_be_read_are_told(client: MCPClient, written: str) 
 
 
 def test_parameters_of_a_form_are_known_by_name() -> None:
-    names = ("draft", "set", "var.text", "run", "task", "variable")
-    assert [state.is_form_param(name) for name in names] == [True, True, True, False, False, False]
+    names = ("draft", "set", "from", "task", "var.text", "run", "variable")
+    assert [state.is_form_param(name) for name in names] == [True] * 5 + [False] * 2
     assert not FormState()
 
 
@@ -58,6 +58,8 @@ def test_the_form_of_a_run_is_that_of_its_task_and_what_was_changed(client: MCPC
     config = client.tasks.load("summarise").model_dump(mode="json")
     run = Run(id="r", type="llm_prompt", name=config["name"], config={**config, "seed": 3}, variables={"text": "a"})
     assert state.of_run(client, run) == ("summarise", FormState({"seed": 3}, {"text": "a"}))
+    client.store.save_run(run)
+    assert state.from_params(client, {"from": "r"}) == ("summarise", FormState({"seed": 3}, {"text": "a"}))
 
 
 def test_the_form_of_a_run_without_a_task_is_that_of_its_type(client: MCPClient) -> None:
