@@ -170,8 +170,8 @@ def fields(draw: st.DrawFn, depth: int) -> tuple[Any, Any]:
         if kind == "many":
             return _of(tuple, annotation, ...), tuple(made)
         key_type, keys = draw(st.sampled_from([SCALARS["short text"], SCALARS["integer"], SCALARS["enum"]]))
-        names = draw(st.lists(keys, min_size=len(made), max_size=len(made), unique=True))
-        return _of(dict, key_type, annotation), dict(zip(names, made, strict=True))
+        names = draw(st.lists(keys, max_size=len(made), unique=True))
+        return _of(dict, key_type, annotation), dict(zip(names, made, strict=False))
     if kind == "tuple":
         parts = [draw(fields(0)) for _ in range(draw(st.integers(1, 3)))]
         return _of(tuple, *(part[0] for part in parts)), tuple(part[1] for part in parts)
