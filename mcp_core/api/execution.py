@@ -263,15 +263,18 @@ class Engine:
         except StoreError as store_error:
             logger.error("Run {} ended as {} but could not be recorded: {}", live.run.id, status, store_error)
         finally:
+            self._tell(live.run, data.get("error"))
             live.events.close()
             self._forget(live)
             live.future.set_result(live.run)
-        if error is None:
-            logger.info("Run {} succeeded, cache {}.", live.run.id, live.run.cache)
-        elif status is RunStatus.FAILED:
-            logger.warning("Run {} failed: {}", live.run.id, redactor.shapes(str(error)))
+
+    def _tell(self, run: Run, error: str | None) -> None:
+        if run.status is RunStatus.SUCCEEDED:
+            logger.info("Run {} succeeded, cache {}.", run.id, run.cache)
+        elif run.status is RunStatus.FAILED:
+            logger.warning("Run {} failed: {}", run.id, error)
         else:
-            logger.info("Run {} ended as {}.", live.run.id, status)
+            logger.info("Run {} ended as {}.", run.id, run.status)
 
     def _forget(self, live: LiveRun) -> None:
         with self._lock:
