@@ -57,7 +57,7 @@ def errors(app: AppTest) -> dict[str, str]:
 
 def at_fields(app: AppTest) -> list[str]:
     """The errors that stand at fields, as they are written."""
-    return [caption.value for caption in app.caption if ":material/error:" in caption.value]
+    return [text.value for text in app.markdown if ":material/error:" in text.value]
 
 
 class Color(enum.Enum):

@@ -187,6 +187,12 @@ def test_every_state_has_a_colour_a_badge_and_an_icon() -> None:
     assert label("timed_out") == "Timed out"
 
 
+@pytest.mark.parametrize(("runs", "step"), [(1, 1), (4, 1), (5, None), (4000, None)])
+def test_counts_are_marked_at_whole_numbers(runs: int, step: int | None) -> None:
+    frame = pd.DataFrame({"time": days(0), "status": ["succeeded"], "runs": [runs]})
+    assert charts.runs_over_time(frame, AXIS).layout.yaxis.dtick == step
+
+
 def test_an_axis_of_an_hour_has_one_step() -> None:
     axis: TimeAxis = time_axis(SINCE, SINCE + timedelta(minutes=40), "hour", UTC)
     assert len(axis.steps) == 1

@@ -160,7 +160,7 @@ def _show_at_fields(pen: Pen, faults: list[Fault]) -> None:
         by_slot.setdefault(id(fault.node), []).append(plain(fault.error.message))
     for node, messages in by_slot.items():
         if node in pen.slots:
-            pen.slots[node].caption(f":red[:material/error: {' '.join(messages)}]")
+            pen.slots[node].markdown(f":small[:red[:material/error: {' '.join(messages)}]]")
 
 
 def _show_on_top(top: Any, faults: list[Fault], unknown: list[str]) -> None:
