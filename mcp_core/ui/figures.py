@@ -132,7 +132,8 @@ def add_stack(figure: "Figure", wide: "pd.DataFrame", axis: TimeAxis, styles: Ma
             counts = wide[column].where(wide[column] > 0)
             figure.add_trace(go.Bar(x=axis.shown, y=counts, name=name, marker=style, hovertemplate="%{y:,d}"))
     figure.update_layout(barmode="stack", showlegend=True)
-    figure.update_yaxes(tickformat=",d")
+    # Between two whole numbers there is nothing to mark.
+    figure.update_yaxes(tickformat=",d", dtick=1 if wide.sum(axis=1).max() < 5 else None)
 
 
 def add_bars(figure: "Figure", axis: TimeAxis, values: "pd.Series[Any]", colour: str, notes: Sequence[str]) -> None:

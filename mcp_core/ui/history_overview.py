@@ -101,14 +101,14 @@ def _metrics(totals: "Totals", statuses: "pd.DataFrame", latency: "pd.DataFrame"
 def _metric(
     label: str, value: str, course: "pd.Series[float]", explained: str, *, chart: Literal["line", "bar"] = "line"
 ) -> None:
-    # A step without a value goes on as the last one was: a gap in a sparkline would read as a fall to nothing.
+    # A step without a value goes on as its neighbour was: a gap in a sparkline would read as a fall to nothing.
     st.metric(
         label,
         value.replace("$", "\\$"),
         border=True,
         height="stretch",
         help=explained.replace("$", "\\$"),
-        chart_data=[float(point) for point in course.ffill().fillna(0.0)],
+        chart_data=[float(point) for point in course.ffill().bfill().fillna(0.0)],
         chart_type=chart,
         delta_color="blue",
     )

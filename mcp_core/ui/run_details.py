@@ -1,5 +1,6 @@
 """The parts of a run's page below its answer: timeline, input, events, attempts, log, and the runs it started."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -74,8 +75,9 @@ def _events(client: MCPClient, run: Run) -> None:
         st.caption(f"The first {MOST_EVENTS:,} of {text.count(len(events), 'events')}.")
 
 
-def _shortened(data: dict[str, Any]) -> dict[str, Any]:
-    return {name: value if len(str(value)) <= 2000 else f"{str(value)[:2000]}…" for name, value in data.items()}
+def _shortened(data: dict[str, Any]) -> str:
+    short = {name: value if len(str(value)) <= 2000 else f"{str(value)[:2000]}…" for name, value in data.items()}
+    return json.dumps(short, ensure_ascii=False)
 
 
 def _attempts(_client: MCPClient, run: Run) -> None:

@@ -333,6 +333,7 @@ def test_its_parts_show_input_events_attempts_and_log(panel: Panel) -> None:
     kinds = page.dataframe[0].value["kind"].tolist()
     assert (kinds[0], kinds[-1]) == ("queued", "finished")
     assert "token" not in kinds
+    assert json.loads(page.dataframe[0].value["data"].iloc[-1]) == {"status": "succeeded"}
     part(page, "Attempts")
     assert page.dataframe[0].value[["model", "status"]].values.tolist() == [["acme/m", "200"]]
     assert "succeeded" in part(page, "Log")
