@@ -9,6 +9,7 @@
     │   ├── RunTimeoutError       it took longer than its time limit
     │   ├── RunCancelledError     somebody cancelled it
     │   ├── RunInterruptedError   the process that ran it died
+    │   ├── OutputMismatchError   the model answered, but not as the output schema asks
     │   └── ResourceLimitError    it needed more memory, space or queue than it may have
     ├── APIError                  a model server answered wrongly or not at all
     │   └── CircuitOpenError      the server failed so often that it is left alone for a while
@@ -22,7 +23,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mcp_core.models import Attempt
+    from decimal import Decimal
+
+    from mcp_core.models import Attempt, Usage
 
 __all__ = [
     "APIError",
@@ -31,6 +34,7 @@ __all__ = [
     "ConfigurationError",
     "ExecutionError",
     "MCPError",
+    "OutputMismatchError",
     "PermissionDeniedError",
     "ResourceLimitError",
     "RunCancelledError",
@@ -87,6 +91,20 @@ class RunCancelledError(ExecutionError):
 
 class RunInterruptedError(ExecutionError):
     """The process that ran it died before the run finished."""
+
+
+class OutputMismatchError(ExecutionError):
+    """The model answered, but not as the output schema asks. The answer was paid for all the same.
+
+    Attributes:
+        usage: tokens of the answer; None where unknown.
+        cost_usd: what it cost; None where unknown.
+        attempts: what was tried, oldest first.
+    """
+
+    usage: "Usage | None" = None
+    cost_usd: "Decimal | None" = None
+    attempts: "tuple[Attempt, ...]" = ()
 
 
 class ResourceLimitError(ExecutionError):

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from mcp_core.models import RunEvent, utcnow
+from mcp_core.models import CacheOutcome, RunEvent, utcnow
 
 __all__ = ["EventLog"]
 
@@ -58,6 +58,22 @@ class EventLog:
         """Events that stay in the history: all but the tokens, whose text is the run's output."""
         with self._changed:
             return [event for event in self._events if event.kind != "token"]
+
+    def cache_outcome(self) -> CacheOutcome:
+        """What the run's last look into the cache found; `bypass` where it did not look."""
+        with self._changed:
+            data = next((event.data for event in reversed(self._events) if event.kind == "cache"), {})
+        return CacheOutcome(outcome=data.get("outcome", "bypass"), key=data.get("key"))
+
+    def text_so_far(self) -> str:
+        """The tokens of the answer that was coming; a retry begins it anew."""
+        pieces: list[str] = []
+        for event in self.after(0):
+            if event.kind == "token":
+                pieces.append(event.data.get("text", ""))
+            elif event.kind == "retry":
+                pieces.clear()
+        return "".join(pieces)
 
     def unstored(self) -> list[RunEvent]:
         """Events not handed out by this method before, with tokens in a row joined into one."""

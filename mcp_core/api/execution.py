@@ -17,6 +17,7 @@ from mcp_core.errors import (
     APIError,
     ExecutionError,
     MCPError,
+    OutputMismatchError,
     RunCancelledError,
     RunInterruptedError,
     RunTimeoutError,
@@ -173,8 +174,8 @@ class Engine:
         except (RunCancelledError, RunTimeoutError, RunInterruptedError):
             self._finish_stopped(live)
         except MCPError as error:
-            if isinstance(error, APIError):
-                live.tally.add_failed(error.attempts)
+            if isinstance(error, APIError | OutputMismatchError):
+                live.tally.add_failed(error)
             self._fail(live, error)
         except Exception as error:  # noqa: BLE001  # an executor is foreign code: whatever it raises ends its run, and no other
             logger.opt(exception=True).error("Run {} failed with an unexpected error.", live.run.id)
@@ -242,11 +243,12 @@ class Engine:
             "finished_at": utcnow(),
             "usage": live.tally.usage(),
             "cost_usd": live.tally.cost_usd(),
-            "cache": live.tally.cache(),
+            "cache": live.tally.cache(live.events.cache_outcome()),
             "attempts": live.tally.attempts(),
         }
-        if output is not None:
-            update["output"] = redactor.output(output)
+        # What had come of an answer when its run was stopped is worth reading.
+        output = output or RunOutput(text=live.events.text_so_far())
+        update["output"] = redactor.output(output)
         if error is not None:
             update["error"] = RunError(
                 type=type(error).__name__,

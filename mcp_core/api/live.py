@@ -1,13 +1,14 @@
 """A run while this process has it: its record, events, token, and what its calls added up to."""
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import Future
 from decimal import Decimal
 from typing import Any
 
 from mcp_core.api.events import EventLog
 from mcp_core.control import CancelToken
+from mcp_core.errors import APIError, OutputMismatchError
 from mcp_core.models import Attempt, CacheOutcome, Run, Usage
 from mcp_core.providers.base import Completion
 from mcp_core.types.base import BaseMCPConfig, TypeDefinition
@@ -22,24 +23,27 @@ class Tally:
         self._lock = threading.Lock()
         self._done: list[Completion] = []
         self._failed: list[Attempt] = []
+        self._wasted: list[tuple[Usage, Decimal | None]] = []
 
     def add(self, completion: Completion) -> None:
         """Count a finished call."""
         with self._lock:
             self._done.append(completion)
 
-    def add_failed(self, attempts: Iterable[Attempt]) -> None:
-        """Keep the attempts of a call that came to nothing."""
+    def add_failed(self, error: APIError | OutputMismatchError) -> None:
+        """Keep the attempts of a call that came to nothing, and what it cost if it was answered."""
         with self._lock:
-            self._failed.extend(attempts)
+            self._failed.extend(error.attempts)
+            if isinstance(error, OutputMismatchError) and error.attempts:
+                self._wasted.append((error.usage or Usage(), error.cost_usd))
 
     def usage(self) -> Usage:
         """Tokens of all calls."""
-        return sum((c.usage for c in self._done), Usage())
+        return sum([c.usage for c in self._done] + [usage for usage, _ in self._wasted], Usage())
 
     def cost_usd(self) -> Decimal | None:
         """Dollars of all calls; None as soon as one price is unknown, and where there was no call."""
-        costs = [c.cost_usd for c in self._done]
+        costs = [c.cost_usd for c in self._done] + [cost for _, cost in self._wasted]
         if not costs or any(cost is None for cost in costs):
             return None
         return sum((cost for cost in costs if cost is not None), Decimal(0))
@@ -48,8 +52,11 @@ class Tally:
         """All tries at model servers, in order."""
         return (*(a for c in self._done for a in c.attempts), *self._failed)
 
-    def cache(self) -> CacheOutcome:
-        """One outcome for all calls: `hit` if every call was one; else the least cached of them."""
+    def cache(self, looked: CacheOutcome) -> CacheOutcome:
+        """One outcome for all calls: `hit` if every call was one; else the least cached of them.
+
+        A run without a finished call has the outcome its last look into the cache had.
+        """
         outcomes = [c.cache for c in self._done]
         if len(outcomes) == 1:
             return outcomes[0]
@@ -59,7 +66,7 @@ class Tally:
                 break
         else:
             if not outcomes:
-                return CacheOutcome()
+                return looked
             worst = outcomes[0]
         usd = [o.saved_usd for o in outcomes if o.saved_usd is not None]
         seconds = [o.saved_seconds for o in outcomes if o.saved_seconds is not None]

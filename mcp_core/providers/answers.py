@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from mcp_core.errors import APIError, ExecutionError
+from mcp_core.errors import APIError, ExecutionError, OutputMismatchError
 from mcp_core.models import Usage
 from mcp_core.providers.base import ChatRequest, WireProtocol
 from mcp_core.providers.failures import AnswerError, Target, http_failure, located
 from mcp_core.providers.payloads import stream_failure
 from mcp_core.providers.redact import quote
 
-__all__ = ["Answer", "clean_text", "read_answer", "read_json", "remembered_answer", "structured"]
+__all__ = ["Answer", "clean_text", "parse_json", "read_answer", "read_json", "remembered_answer", "structured"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +28,11 @@ class Answer:
     first_token_seconds: float | None = None
 
 
-def read_answer(
-    protocol: WireProtocol, request: ChatRequest, target: Target, status: int, headers: Mapping[str, str], body: bytes
-) -> Answer:
-    """The answer in a reply of the model server.
+def read_answer(protocol: WireProtocol, target: Target, status: int, headers: Mapping[str, str], body: bytes) -> Answer:
+    """The answer in a reply of the model server, not yet priced nor held against a schema.
 
     Raises:
         APIError: the reply is an error, or no answer.
-        ExecutionError: the answer does not match the schema that was asked for.
     """
     payload = read_json(target, status, headers, body)
     try:
@@ -44,8 +41,7 @@ def read_answer(
         text, reason, usage = protocol.parse(payload)
     except AnswerError as error:
         raise located(error, target) from None
-    text = clean_text(text)
-    return Answer(text, structured(text, reason, request, target), reason, usage)
+    return Answer(clean_text(text), None, reason, usage)
 
 
 def remembered_answer(protocol: WireProtocol, request: ChatRequest, body: bytes) -> Answer:
@@ -61,7 +57,7 @@ def remembered_answer(protocol: WireProtocol, request: ChatRequest, body: bytes)
         text, reason, usage = protocol.parse(payload)
     except AnswerError as error:
         raise ValueError(f"it holds no answer: {error.what}") from None
-    data = None if request.output_schema is None else json.loads(_unfenced(text))
+    data = None if request.output_schema is None else parse_json(text)
     return Answer(clean_text(text), data, reason, usage)
 
 
@@ -108,20 +104,21 @@ def structured(text: str, reason: str | None, request: ChatRequest, target: Targ
     """The answer as data, checked against the schema that was asked for; None where none was.
 
     Raises:
-        ExecutionError: the answer is not JSON or does not match; says where.
+        OutputMismatchError: the answer is a refusal, no JSON, or does not match; says where.
+        ExecutionError: the schema itself cannot be used.
     """
     schema = request.output_schema
     if schema is None:
         return None
     cut = " It was cut at the limit of tokens." if reason == "length" else ""
     if reason == "refusal":
-        raise ExecutionError(
+        raise OutputMismatchError(
             f'{target.name} refused to answer: "{quote(text)}".', hint="Change the prompt, or choose another model."
         )
     try:
-        data = json.loads(_unfenced(text))
+        data = parse_json(text)
     except (ValueError, RecursionError):
-        raise ExecutionError(
+        raise OutputMismatchError(
             f'The answer of {target.name} is not the JSON that was asked for: "{quote(text, limit=100)}".{cut}',
             hint="Raise `max_tokens`."
             if cut
@@ -140,7 +137,7 @@ def structured(text: str, reason: str | None, request: ChatRequest, target: Targ
             f"The output schema cannot be used: {quote(str(error))}.", hint="Correct the task's `output_schema`."
         ) from None
     if problem is not None:
-        raise ExecutionError(
+        raise OutputMismatchError(
             f"The answer of {target.name} does not match the output schema at {problem.json_path}: "
             f"{quote(problem.message)}.",
             hint="Run it again, simplify the schema, or choose another model.",
@@ -148,9 +145,13 @@ def structured(text: str, reason: str | None, request: ChatRequest, target: Targ
     return data
 
 
-def _unfenced(text: str) -> str:
-    """JSON out of the code fence that models without constrained output like to put around it."""
+def parse_json(text: str) -> Any:
+    """The JSON of an answer, out of the code fence that models without constrained output like to put around it.
+
+    Raises:
+        ValueError, RecursionError: it is no JSON.
+    """
     text = text.strip()
     if text.startswith("```") and text.endswith("```") and len(text) > 6:
-        return text[3:-3].removeprefix("json")
-    return text
+        text = text[3:-3].removeprefix("json")
+    return json.loads(text)

@@ -11,7 +11,7 @@ from loguru import logger
 from mcp_core.cache.base import Cache, Entry
 from mcp_core.cache.keys import cache_key, explained_key
 from mcp_core.cache.singleflight import SingleFlight
-from mcp_core.errors import APIError, CacheError, ExecutionError
+from mcp_core.errors import APIError, CacheError, ExecutionError, OutputMismatchError
 from mcp_core.models import Attempt, CacheOutcome, Usage
 from mcp_core.providers.answers import Answer, remembered_answer
 from mcp_core.providers.base import CallScope, ChatRequest, Completion
@@ -95,12 +95,19 @@ class Calls:
                 hint="Set the task's `cache` to `use`, or run it once with that.",
             )
         scope.emit("cache", {"outcome": "miss", "key": explained.key})
+        leads = False
+
+        def lead() -> _Fetched:
+            nonlocal leads
+            leads = True
+            return self._lead(server, request, scope, explained.key)
+
         try:
-            fetched, led = self._flights.run(
-                f"{mode}:{explained.key}",
-                lambda: self._lead(server, request, scope, explained.key),
-                cancel=scope.cancel,
-            )
+            fetched, led = self._flights.run(f"{mode}:{explained.key}", lead, cancel=scope.cancel)
+        except OutputMismatchError as error:
+            if not leads:
+                error.attempts = ()  # the one who asked has paid, and says so
+            raise
         except APIError as error:
             if entry is None or not _is_the_servers_fault(error):
                 raise

@@ -10,7 +10,7 @@ import requests
 
 from mcp_core.cache.base import Cache, Entry
 from mcp_core.cache.http import EntryInfo
-from mcp_core.errors import MCPError
+from mcp_core.errors import MCPError, OutputMismatchError
 from mcp_core.providers.answers import Answer, clean_text, read_answer, structured
 from mcp_core.providers.base import CallScope, ChatRequest
 from mcp_core.providers.failures import AnswerError, Target, http_failure, located
@@ -154,14 +154,20 @@ class Exchange:
             self._report(url, target, reply.status, bytes(seen))
         reply.finish()
         text = redactor.known("".join(texts))
-        data = structured(text, reason, self._request, target)
-        cost = self._prices.cost(self._server.config, self._request.model_name, usage)
-        return Answer(text, data, reason, usage, cost, first_token)
+        return self._checked(Answer(text, None, reason, usage, None, first_token), target)
 
     def _read(self, target: Target, status: int, headers: Mapping[str, str], body: bytes) -> Answer:
-        answer = read_answer(self._server.protocol, self._request, target, status, headers, body)
+        return self._checked(read_answer(self._server.protocol, target, status, headers, body), target)
+
+    def _checked(self, answer: Answer, target: Target) -> Answer:
+        """The answer with its price, and its data where a schema was asked for."""
         cost = self._prices.cost(self._server.config, self._request.model_name, answer.usage)
-        return replace(answer, cost_usd=cost)
+        try:
+            data = structured(answer.text, answer.finish_reason, self._request, target)
+        except OutputMismatchError as error:
+            error.usage, error.cost_usd = answer.usage, cost
+            raise
+        return replace(answer, data=data, cost_usd=cost)
 
     def _remember(self, body: bytes, answer: Answer, latency_seconds: float) -> None:
         if self._key is None:

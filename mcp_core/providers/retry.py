@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from loguru import logger
 
-from mcp_core.errors import APIError
+from mcp_core.errors import APIError, OutputMismatchError
 from mcp_core.models import Attempt, utcnow
 from mcp_core.providers.base import CallScope
 from mcp_core.providers.failures import MAX_RETRY_AFTER, Target
@@ -76,6 +76,10 @@ def with_retries(
                 {"attempt": len(attempts), "wait_seconds": round(wait, 3), "error": error.message, "restart": shown()},
             )
             scope.cancel.sleep(wait)
+        except OutputMismatchError as error:
+            attempts.append(_record(target, len(attempts) + 1, 200, started_at, began, error.message))
+            error.attempts = tuple(attempts)
+            raise
         else:
             attempts.append(_record(target, len(attempts) + 1, 200, started_at, began, None))
             return result, tuple(attempts)

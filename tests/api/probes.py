@@ -52,6 +52,8 @@ def run_probe(config: Probe, ctx: RunContext) -> RunOutput:
         ctx.emit("progress", {"text": "too late"})
     for word in config.words:
         ctx.emit("token", {"text": word})
+    if config.act == "talk":
+        ctx.cancel.sleep(60)
     if config.act == "artifact":
         ctx.save_artifact("table.csv", b"a,b\n1,2\n", "text/csv")
     return RunOutput(text=" ".join(config.words) or "done", data={"given": dict(ctx.variables)})

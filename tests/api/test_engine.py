@@ -108,6 +108,14 @@ def test_running_cancelled(panel: MCPClient) -> None:
     assert stored(panel, run.id) == run
 
 
+def test_what_was_said_before_a_cancel_is_kept(panel: MCPClient) -> None:
+    handle = panel.submit(Probe(act="talk", words=["half an ", "answer"]))
+    until(lambda: any(event.kind == "token" for event in panel.runs.events(handle.id)))
+    handle.cancel()
+    run = handle.result(5)
+    assert (run.status, run.output.text) == (RunStatus.CANCELLED, "half an answer")
+
+
 def test_running_timed_out(panel: MCPClient) -> None:
     with gate("a"):
         run = panel.execute(Probe(act="wait", gate="a", timeout=0.1))
