@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pytest
-from pydantic import AnyUrl, BaseModel, ConfigDict, Field, JsonValue, SecretStr, field_validator
+from pydantic import AnyUrl, BaseModel, ConfigDict, Field, JsonValue, SecretStr, create_model, field_validator
 
 from tests.ui.forms_kit import at_fields, errors, open_form, result, run
 
@@ -68,7 +68,7 @@ def test_a_limit_the_widget_cannot_exclude_is_refused_by_the_model() -> None:
 def test_bad_text_is_told_at_the_field_and_on_top_and_stays(
     annotation: Any, default: Any, typed: str, message: str
 ) -> None:
-    model = type("One", (BaseModel,), {"__annotations__": {"field_a": annotation}, "field_a": default})
+    model = create_model("One", field_a=(annotation, default))
     app = open_form(model)
     app.text_input(key="run.field_a").set_value(typed)
     run(app)

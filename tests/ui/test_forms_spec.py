@@ -24,6 +24,7 @@ from pydantic import (
     SecretBytes,
     StringConstraints,
     Tag,
+    create_model,
 )
 from typing_extensions import TypeAliasType, TypedDict
 
@@ -66,15 +67,8 @@ class Foreign:
 
 
 def spec_of(annotation: Any, **field: Any) -> Spec:
-    model = type(
-        "One",
-        (BaseModel,),
-        {
-            "__annotations__": {"some_field": annotation},
-            "some_field": Field(**field),
-            "model_config": ConfigDict(arbitrary_types_allowed=True),
-        },
-    )
+    config = ConfigDict(arbitrary_types_allowed=True)
+    model = create_model("One", __config__=config, some_field=(annotation, Field(**field)))
     return model_spec(model).fields["some_field"]
 
 
@@ -274,20 +268,14 @@ def test_anything_has_a_raw_form(annotation: Any, value: Any, raw: Any) -> None:
 
 
 def test_equal_models_have_equal_fingerprints_and_others_do_not() -> None:
-    def make(**change: Any) -> type[BaseModel]:
-        return type("Made", (BaseModel,), {"__annotations__": {"a": int}, "a": Field(**{"default": 1, **change})})
+    def fingerprint(**field: Any) -> str:
+        return model_spec(create_model("Made", a=(int, Field(**field)))).fingerprint()
 
-    first = model_spec(make()).fingerprint()
-    assert model_spec(make()).fingerprint() == first
-    for change in ({"default": 2}, {"title": "T"}, {"ge": 0}, {"default_factory": int, "default": ...}):
-        if change.get("default") is ...:
-            change.pop("default")
-            made: type[BaseModel] = type(
-                "Made", (BaseModel,), {"__annotations__": {"a": int}, "a": Field(default_factory=int)}
-            )
-        else:
-            made = make(**change)
-        assert model_spec(made).fingerprint() != first
+    first = fingerprint(default=1)
+    assert fingerprint(default=1) == first
+    changes: list[dict[str, Any]] = [{"default": 2}, {"default": 1, "title": "T"}, {"default": 1, "ge": 0}]
+    for change in [*changes, {"default_factory": int}, {}]:
+        assert fingerprint(**change) != first
 
 
 class Uncommon(BaseModel):
