@@ -243,7 +243,7 @@ class Engine:
             "finished_at": utcnow(),
             "usage": live.tally.usage(),
             "cost_usd": live.tally.cost_usd(),
-            "cache": live.tally.cache(live.events.cache_outcome()),
+            "cache": live.tally.cache() or live.events.cache_outcome(),
             "attempts": live.tally.attempts(),
         }
         # What had come of an answer when its run was stopped is worth reading.

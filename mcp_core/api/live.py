@@ -39,6 +39,8 @@ class Tally:
 
     def usage(self) -> Usage:
         """Tokens of all calls."""
+        if len(self._done) == 1 and not self._wasted:
+            return self._done[0].usage
         return sum([c.usage for c in self._done] + [usage for usage, _ in self._wasted], Usage())
 
     def cost_usd(self) -> Decimal | None:
@@ -52,11 +54,8 @@ class Tally:
         """All tries at model servers, in order."""
         return (*(a for c in self._done for a in c.attempts), *self._failed)
 
-    def cache(self, looked: CacheOutcome) -> CacheOutcome:
-        """One outcome for all calls: `hit` if every call was one; else the least cached of them.
-
-        A run without a finished call has the outcome its last look into the cache had.
-        """
+    def cache(self) -> CacheOutcome | None:
+        """One outcome for all calls: `hit` if every call was one; else the least cached of them; None without any."""
         outcomes = [c.cache for c in self._done]
         if len(outcomes) == 1:
             return outcomes[0]
@@ -66,7 +65,7 @@ class Tally:
                 break
         else:
             if not outcomes:
-                return looked
+                return None
             worst = outcomes[0]
         usd = [o.saved_usd for o in outcomes if o.saved_usd is not None]
         seconds = [o.saved_seconds for o in outcomes if o.saved_seconds is not None]

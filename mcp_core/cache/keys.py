@@ -69,6 +69,8 @@ def fingerprint(secret: str, *, key: bytes) -> str:
 
 
 def _canonical(value: JsonValue) -> bytes:
+    if type(value) is str and value.isascii() and value.isprintable() and '"' not in value and "\\" not in value:
+        return f'"{value}"'.encode()  # what the encoder would write, at a tenth of its price
     try:
         text = _dumps(value)
         # A float that equals an int is written with ".0" or "e+"; only then the tree has to be walked, which costs
