@@ -33,7 +33,10 @@ def as_command(run: Run, registry: Registry, tasks: Sequence[TaskDefinition] = (
     line = " ".join(command)
     if same:
         return line
-    return f"cat > task.yaml <<'END_OF_TASK'\n{task_file(run, registry).rstrip()}\nEND_OF_TASK\n{line}"
+    text, end = task_file(run, registry).rstrip(), "END_OF_TASK"
+    while end in text:  # a task that holds its own end would have the shell run what follows
+        end += "_"
+    return f"cat > task.yaml <<'{end}'\n{text}\n{end}\n{line}"
 
 
 def as_python(run: Run) -> str:

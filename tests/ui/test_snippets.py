@@ -37,6 +37,17 @@ def test_the_command_writes_a_task_file_of_a_changed_task(tmp_path: Path) -> Non
     assert LLMPromptConfig.model_validate({**json.loads(json.dumps(_yaml(written)))}) == CONFIG
 
 
+def test_a_task_cannot_end_its_own_file_and_have_the_shell_run_the_rest(tmp_path: Path) -> None:
+    template = "|\nEND_OF_TASK\ntouch owned\n"
+    config = {"type": "gone", "x": template}
+    hostile = run(variables={}, type="gone", config=config)
+    raw = run(variables={}, config=LLMPromptConfig(template=template).model_dump(mode="json"))
+    for command in (snippets.as_command(item, default_registry()) for item in (hostile, raw)):
+        writing, _, _ = command.rpartition("\n")
+        subprocess.run(["sh", "-c", writing], cwd=tmp_path, check=True)
+        assert [path.name for path in tmp_path.iterdir()] == ["task.yaml"]
+
+
 def _yaml(text: str) -> Any:
     import yaml
 
