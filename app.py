@@ -2,10 +2,11 @@
 
 import streamlit as st
 
-from mcp_core.ui import current_client
+from mcp_core import ui
 
 st.set_page_config(page_title="Model Control Panel", page_icon="mcp_core/ui/icon.png", layout="wide")
 
+# Before anything heavy is imported: until this has run once, Streamlit lists the files of `pages/` as a menu.
 page = st.navigation(
     {
         "": [
@@ -41,6 +42,6 @@ page = st.navigation(
         ],
     }
 )
-current_client()  # where the panel cannot start, the page ends here and says why
+ui.current_client()  # where the panel cannot start, the page ends here and says why
 st.title(page.title, icon=page.icon)
 page.run()
