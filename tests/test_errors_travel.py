@@ -99,6 +99,11 @@ def cache_alone(panel: Panel) -> Run:
     return panel.client.execute(panel.task(cache="only"))
 
 
+def mismatched(panel: Panel) -> Run:
+    panel.server.script(chat("no JSON"))
+    return panel.client.execute(panel.task(output_schema={"type": "object"}))
+
+
 def too_slow(panel: Panel) -> Run:
     panel.server.script(hang())
     return panel.client.execute(panel.task(timeout=0.3))
@@ -145,6 +150,7 @@ def left_alone(panel: Panel) -> Run:
 SITUATIONS: list[tuple[str, Callable[[Panel], Run], RunStatus, int]] = [
     ("ConfigurationError", unknown_provider, RunStatus.FAILED, 2),
     ("ExecutionError", cache_alone, RunStatus.FAILED, 1),
+    ("OutputMismatchError", mismatched, RunStatus.FAILED, 1),
     ("RunTimeoutError", too_slow, RunStatus.TIMED_OUT, 1),
     ("RunCancelledError", cancelled, RunStatus.CANCELLED, 130),
     ("RunInterruptedError", shut_down, RunStatus.INTERRUPTED, 1),
