@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from concurrent.futures import Future
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -59,6 +60,8 @@ class MCPClient:
         self.registry = registry or default_registry()
         self.actor = actor or Actor()
         redactor.learn(self.settings.secret_values())
+        with suppress(OSError):  # whatever needs the directory says what is wrong with it
+            self.settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._cache = open_cache(self.settings)
         self.providers = Providers(self.settings, self._cache)
         self.store: Store = open_store(self.settings.database_url, data_dir=self.settings.data_dir)

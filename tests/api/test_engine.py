@@ -1,6 +1,7 @@
 """The engine: every transition of a run's state, cancel, time limits, shutdown, and what is recorded."""
 
 import asyncio
+import stat
 import threading
 import time
 from collections.abc import Callable
@@ -309,6 +310,10 @@ def test_thirty_two_callers_lose_and_double_nothing(settings: Settings) -> None:
         assert len({run.id for run in runs}) == 320
         assert panel.runs.count() == 320
         assert {run.status for run in panel.runs.iterate()} == {RunStatus.SUCCEEDED}
+
+
+def test_what_is_kept_is_for_its_owner_alone(panel: MCPClient) -> None:
+    assert stat.S_IMODE(panel.settings.data_dir.stat().st_mode) == 0o700
 
 
 def test_public_calls_raise_errors_of_the_tree_alone(panel: MCPClient) -> None:
