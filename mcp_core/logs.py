@@ -130,7 +130,8 @@ def configure_logs(
         logger.enable("mcp_core")
     path = settings.data_dir / "logs" / LOG_FILE
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        settings.make_data_dir()
+        path.parent.mkdir(exist_ok=True)
         logger.add(
             path,
             level=settings.log_level,

@@ -131,6 +131,11 @@ class Settings(BaseModel):
         """Tables of the Streamlit secrets file, such as `providers`."""
         return self._secrets
 
+    def make_data_dir(self) -> Path:
+        """The data directory, made for its owner alone if it is not there; an `OSError` where it cannot be."""
+        self.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return self.data_dir
+
     def secret_values(self) -> list[str]:
         """Values that must never be shown: those of names that end as names of secrets do, and passwords in URLs."""
         named = [value for name, value in self._values.items() if name.upper().endswith(_SECRET_ENDINGS)]

@@ -61,7 +61,7 @@ class MCPClient:
         self.actor = actor or Actor()
         redactor.learn(self.settings.secret_values())
         with suppress(OSError):  # whatever needs the directory says what is wrong with it
-            self.settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.settings.make_data_dir()
         self._cache = open_cache(self.settings)
         self.providers = Providers(self.settings, self._cache)
         self.store: Store = open_store(self.settings.database_url, data_dir=self.settings.data_dir)
