@@ -80,6 +80,7 @@ def uncached(url: str, tmp: Path, rounds: int) -> list[Figure]:
     if installed("litellm"):
         import litellm
 
+        litellm.suppress_debug_info = True
         cases["litellm"] = lambda i: litellm.completion(base_url=url, api_key="k", **{**body(i), "model": "openai/m"})
     if installed("langchain_openai"):
         from langchain_openai import ChatOpenAI

@@ -105,7 +105,8 @@ class MCPClient:
             PermissionDeniedError: the actor may not run tasks.
             ResourceLimitError: the queue is full.
         """
-        return self._begin(config, variables, actor=actor, run_id=run_id, stream=False, durable=False).result()
+        handle = self._begin(config, variables, actor=actor, run_id=run_id, stream=False, durable=False, waits=True)
+        return handle.result()
 
     def submit(
         self,
@@ -204,6 +205,7 @@ class MCPClient:
         run_id: str | None,
         stream: bool,
         durable: bool,
+        waits: bool = False,
         parent_id: str | None = None,
         retry_of: str | None = None,
     ) -> RunHandle:
@@ -239,7 +241,7 @@ class MCPClient:
         run = build(redactor.data(checked))
         live = LiveRun(run, config, checked, definition, stream=stream)
         # An id of the caller's own may be in use by another process; only a durable record tells.
-        if not self._engine.submit(live, durable=durable or run_id is not None):
+        if not self._engine.submit(live, durable=durable or run_id is not None, waits=waits):
             return self._known(run.id) or RunHandle(run.id, self.runs, None)
         return RunHandle(run.id, self.runs, live.future)
 

@@ -76,11 +76,12 @@ class Engine:
                 self._pulse.start()
                 self._started = True
 
-    def submit(self, live: LiveRun, *, durable: bool) -> bool:
+    def submit(self, live: LiveRun, *, durable: bool, waits: bool = False) -> bool:
         """Record the run as queued and queue it; returns False, with nothing done, if its id has been started before.
 
         Args:
             durable: whether the record is on disk when this returns; otherwise it is before anything is sent.
+            waits: whether the caller waits for the run anyway: it may then be over when this returns.
 
         Raises:
             ResourceLimitError: the queue is full.
@@ -95,7 +96,8 @@ class Engine:
             if self._store.save_run(live.run, wait=durable) is False:
                 self._forget(live)
                 return False
-            self._pool.put(live)
+            if not (waits and live.definition.interruptible and self._pool.do(live)):
+                self._pool.put(live)
         except MCPError as error:
             self._fail(live, error)
             raise
@@ -157,9 +159,12 @@ class Engine:
                 else:
                     self._execute(live)
             except StoreError as error:
-                logger.error("The end of run {} could not be recorded: {}", live.run.id, error)
-                if not live.future.done():
-                    live.future.set_exception(error)
+                self._fail(live, error)
+            except BaseException:
+                # Ctrl+C on a caller's own thread: the run ends with the wait for it.
+                live.token.cancel()
+                self._finish_stopped(live)
+                raise
 
     def _execute(self, live: LiveRun) -> None:
         live.token.deadline = time.monotonic() + live.config.timeout

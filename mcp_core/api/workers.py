@@ -13,10 +13,10 @@ T = TypeVar("T", bound=Hashable)
 
 
 class WorkerPool(Generic[T]):
-    """At most `size` threads that take jobs from a queue of at most `limit`, first in, first out.
+    """At most `size` jobs at a time, from a queue of at most `limit`, first in, first out.
 
-    Threads are started when there is work for them and live until `close`. A thread stuck in a job that was given up
-    is replaced by `replace`, and ends when its job returns. Jobs are hashable.
+    Threads are started when there is work for them and live until `close`. A thread stuck in a job is given up by
+    `replace`, and ends when its job returns. A caller may lend its own thread. Jobs are hashable.
     """
 
     def __init__(self, work: Callable[[T], None], *, size: int, limit: int, name: str) -> None:
@@ -28,6 +28,8 @@ class WorkerPool(Generic[T]):
         self._queue: deque[T] = deque()
         self._threads = 0
         self._idle = 0
+        self._busy = 0
+        self._on_callers: set[T] = set()
         self._given_up: set[T] = set()
         self._serial = 0
         self._closed = False
@@ -47,10 +49,21 @@ class WorkerPool(Generic[T]):
                     hint="Wait for some to finish, or raise MCP_QUEUE_SIZE.",
                 )
             self._queue.append(job)
-            if self._idle:
-                self._changed.notify()
-            elif self._threads < self._size:
-                self._start()
+            self._wake()
+
+    def do(self, job: T) -> bool:
+        """Do the job now, on the caller's thread, if that delays nobody; returns whether it was done."""
+        with self._changed:
+            if self._closed or self._queue or self._busy >= self._size:
+                return False
+            self._busy += 1
+            self._on_callers.add(job)
+        try:
+            self._work(job)
+        finally:
+            with self._changed:
+                self._over(job)
+        return True
 
     def remove(self, job: T) -> bool:
         """Take a job that has not begun out of the queue; returns whether it was there."""
@@ -67,11 +80,15 @@ class WorkerPool(Generic[T]):
             return tuple(self._queue)
 
     def replace(self, job: T) -> None:
-        """Give up the thread that is stuck in `job`, and start another in its place."""
+        """Give up the thread that is stuck in `job`; its place is free."""
         with self._changed:
-            if not self._closed and job not in self._given_up:
+            if job in self._on_callers:
+                self._over(job)
+            elif job not in self._given_up:
                 self._given_up.add(job)
-                self._start()
+                self._threads -= 1
+                self._busy -= 1
+                self._wake()
 
     def close(self) -> list[T]:
         """Take no more jobs, let idle threads end; returns the jobs that had not begun."""
@@ -82,25 +99,37 @@ class WorkerPool(Generic[T]):
             self._changed.notify_all()
         return left
 
-    def _start(self) -> None:
-        self._threads += 1
-        self._serial += 1
-        threading.Thread(target=self._loop, name=f"{self._name}-{self._serial}", daemon=True).start()
+    def _over(self, job: T) -> None:
+        if job in self._on_callers:
+            self._on_callers.discard(job)
+            self._busy -= 1
+            self._wake()
+
+    def _wake(self) -> None:
+        if not self._queue:
+            return
+        if self._idle:
+            self._changed.notify()
+        elif self._threads < self._size:
+            self._threads += 1
+            self._serial += 1
+            threading.Thread(target=self._loop, name=f"{self._name}-{self._serial}", daemon=True).start()
 
     def _loop(self) -> None:
         while True:
             with self._changed:
-                while not self._queue and not self._closed:
+                while not self._queue or self._busy >= self._size:
+                    if self._closed:
+                        self._threads -= 1
+                        return
                     self._idle += 1
                     self._changed.wait()
                     self._idle -= 1
-                if not self._queue:
-                    self._threads -= 1
-                    return
                 job = self._queue.popleft()
+                self._busy += 1
             self._work(job)
             with self._changed:
                 if job in self._given_up:
                     self._given_up.discard(job)
-                    self._threads -= 1
                     return
+                self._busy -= 1

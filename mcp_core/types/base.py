@@ -205,11 +205,16 @@ Executor = Callable[[Any, RunContext], RunOutput | Awaitable[RunOutput]]
 
 @dataclass(frozen=True, slots=True)
 class TypeDefinition(Generic[ConfigT]):
-    """A type as the registry knows it: its name, its config class, and the function that runs it."""
+    """A type as the registry knows it: its name, its config class, and the function that runs it.
+
+    `interruptible` types return soon after their run's token is cancelled, so a caller that waits anyway may lend its
+    own thread to them.
+    """
 
     name: str
     config_class: type[BaseMCPConfig]
     execute: Executor
+    interruptible: bool = False
 
     @property
     def title(self) -> str:
@@ -222,10 +227,15 @@ class TypeDefinition(Generic[ConfigT]):
 F = TypeVar("F", bound=Executor)
 
 
-def executor(config_class: type[BaseMCPConfig]) -> Callable[[F], F]:
+def executor(config_class: type[BaseMCPConfig], *, interruptible: bool = False) -> Callable[[F], F]:
     """Declare that the decorated function, plain or `async def`, runs configs of `config_class`.
 
     The function is unchanged; hand it to `Registry.register`, or name it in the entry point group `mcp_core.types`.
+
+    Args:
+        interruptible: promise that it returns within a moment of its run being cancelled, wherever it is: that it
+            spends its time in `ctx.llm`, or asks `ctx.cancel` often. `MCPClient.execute` then saves two thread
+            switches by running it on its caller's thread. Others always run on a worker, which can be given up.
 
     Raises:
         ConfigurationError: the config's `type` field has no default to name the type by.
@@ -239,7 +249,7 @@ def executor(config_class: type[BaseMCPConfig]) -> Callable[[F], F]:
         )
 
     def mark(function: F) -> F:
-        function.__mcp_type__ = TypeDefinition(name, config_class, function)  # type: ignore[attr-defined]  # functions take attributes
+        function.__mcp_type__ = TypeDefinition(name, config_class, function, interruptible)  # type: ignore[attr-defined]  # functions take attributes
         return function
 
     return mark

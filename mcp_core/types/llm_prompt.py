@@ -163,7 +163,7 @@ def chat_request(config: LLMPromptConfig, variables: dict[str, Any], *, sample: 
     )
 
 
-@executor(LLMPromptConfig)
+@executor(LLMPromptConfig, interruptible=True)
 def run_llm_prompt(config: LLMPromptConfig, ctx: RunContext) -> RunOutput:
     """Ask for each sample in turn. With several samples the text is the first and the data is the list of all."""
     answers = []

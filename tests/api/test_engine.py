@@ -5,6 +5,7 @@ import stat
 import threading
 import time
 from collections.abc import Callable
+from typing import Literal
 
 import pytest
 
@@ -18,12 +19,19 @@ from mcp_core.errors import (
     RunInterruptedError,
     RunTimeoutError,
 )
-from mcp_core.models import Actor, Run, RunStatus, new_id
+from mcp_core.models import Actor, Run, RunOutput, RunStatus, new_id
 from mcp_core.settings import Settings
+from mcp_core.types.base import BaseMCPConfig, RunContext, executor
 from mcp_core.types.variables import VariableSpec
 from tests.api.probes import AsyncProbe, Probe, gate, probe_registry
 
 pytestmark = pytest.mark.integration
+
+
+class InterruptibleProbe(BaseMCPConfig):
+    """A type that may run on its caller's thread."""
+
+    type: Literal["interruptible_probe"] = "interruptible_probe"
 
 
 def until(condition: Callable[[], bool], seconds: float = 10) -> None:
@@ -328,3 +336,19 @@ def test_public_calls_raise_errors_of_the_tree_alone(panel: MCPClient) -> None:
     ):
         with pytest.raises(MCPError):
             wrong()
+
+
+def test_ctrl_c_ends_the_run_with_the_wait_for_it(settings: Settings) -> None:
+    registry = probe_registry()
+
+    @executor(InterruptibleProbe, interruptible=True)
+    def interrupted(config: InterruptibleProbe, ctx: RunContext) -> RunOutput:
+        raise KeyboardInterrupt
+
+    registry.register(interrupted)
+    with MCPClient(settings, registry=registry) as panel:
+        with pytest.raises(KeyboardInterrupt):
+            panel.execute(InterruptibleProbe())
+        (run,), _ = panel.runs.list()
+        assert run.status is RunStatus.CANCELLED
+        assert panel.execute(Probe()).status is RunStatus.SUCCEEDED

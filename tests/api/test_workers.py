@@ -91,3 +91,45 @@ def test_a_stuck_thread_is_replaced_and_ends_when_it_returns() -> None:
     pool.put("last")
     assert done.wait(5)
     pool.close()
+
+
+def test_a_caller_does_its_job_itself_where_that_delays_nobody() -> None:
+    gate = threading.Event()
+    began = threading.Event()
+    threads: dict[str, str] = {}
+
+    def work(job: str) -> None:
+        threads[job] = threading.current_thread().name
+        if job == "slow":
+            began.set()
+            gate.wait(10)
+
+    pool = WorkerPool(work, size=1, limit=5, name="lent")
+    assert pool.do("mine")
+    assert threads["mine"] == threading.current_thread().name
+    pool.put("slow")
+    assert began.wait(5)
+    assert not pool.do("too many"), "one at a time, wherever it is done"
+    pool.put("next")
+    gate.set()
+    while "next" not in threads:
+        threading.Event().wait(0.01)
+    pool.close()
+    assert not pool.do("closed")
+
+
+def test_a_queue_goes_on_when_a_callers_job_is_over() -> None:
+    done = threading.Event()
+    pool: WorkerPool[str]
+
+    def work(job: str) -> None:
+        if job == "mine":
+            pool.put("queued meanwhile")
+            assert not done.wait(0.1), "it waits for the one place"
+        else:
+            done.set()
+
+    pool = WorkerPool(work, size=1, limit=5, name="lent")
+    assert pool.do("mine")
+    assert done.wait(5)
+    pool.close()
