@@ -32,6 +32,7 @@ def list_models(namespace: Namespace, out: Output) -> int:
                         "base_url": infos[found.provider].base_url,
                         "has_key": infos[found.provider].has_key,
                         "state": infos[found.provider].state,
+                        "retry_in_seconds": infos[found.provider].retry_in_seconds,
                         "models": list(found.models),
                         "error": found.error or None,
                     }

@@ -66,6 +66,8 @@ class ProviderConfig(_Strict):
         query: appended to every URL, such as Azure's `api-version`; never secrets.
         max_concurrency: requests under way at the same time.
         requests_per_minute, tokens_per_minute: what the provider's plan allows.
+        breaker_failures: failures in a row after which the provider is left alone for a while.
+        breaker_seconds: how long it is left alone the first time; doubled after each failed probe, up to ten times.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")
@@ -78,6 +80,8 @@ class ProviderConfig(_Strict):
     max_concurrency: int = Field(32, ge=1, le=1000)
     requests_per_minute: int | None = Field(None, ge=1)
     tokens_per_minute: int | None = Field(None, ge=1)
+    breaker_failures: int = Field(5, ge=1, le=1000)
+    breaker_seconds: float = Field(30.0, gt=0, le=3600)
     prices: tuple[ModelPrice, ...] = ()
 
     @field_validator("base_url")

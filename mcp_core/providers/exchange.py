@@ -62,15 +62,17 @@ class Exchange:
 
         Raises:
             APIError: no usable answer came.
+            CircuitOpenError: the server failed too often and is left alone for now.
             ExecutionError: the answer does not match the schema, or the work should stop.
             ConfigurationError: the provider cannot be called as it is configured.
         """
         self.shown = False
         server, scope = self._server, self._scope
+        server.breaker.check()  # before anything is waited for
         base_url, api_key = server.endpoint(scope.cancel, self._progress)
         url = join_url(base_url, server.protocol.path, server.config.query)
         target = replace(server.target(self._request.model_name, api_key), base_url=base_url)
-        with server.gate.enter(scope.cancel):
+        with server.gate.enter(scope.cancel), server.breaker.enter():
             if scope.stream:
                 return self._stream(url, target)
             return self._whole(url, target)

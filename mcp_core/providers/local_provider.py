@@ -1,7 +1,7 @@
 """The built-in provider: calls to a model server that is a process of ours."""
 
 from mcp_core.control import CancelToken
-from mcp_core.errors import APIError
+from mcp_core.errors import APIError, CircuitOpenError
 from mcp_core.providers.config import ProviderConfig
 from mcp_core.providers.local import LocalModel
 from mcp_core.providers.local_process import LOCAL_PARALLEL
@@ -24,8 +24,9 @@ class LocalServer(ModelServer):
 
     @property
     def state(self) -> str:
-        """State of the process, or of what it needs first."""
-        return self._local.state
+        """State of the process, of what it needs first, or of its circuit while it is left alone."""
+        state, circuit = self._local.state, self.breaker.state
+        return circuit if state == "running" and circuit != "closed" else state
 
     def endpoint(self, cancel: CancelToken, progress: Progress) -> tuple[str, str | None]:
         """Base URL and key of the process, fetched and started first where needed; raises as `LocalModel.endpoint`."""
@@ -38,4 +39,4 @@ class LocalServer(ModelServer):
     def mended(self, error: APIError) -> bool:
         """Whether the process died: the next attempt starts a new one."""
         # A process that is killed closes its connections a moment before it is gone.
-        return error.status is None and self._local.died(within=1.0)
+        return not isinstance(error, CircuitOpenError) and error.status is None and self._local.died(within=1.0)

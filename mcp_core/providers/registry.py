@@ -39,7 +39,9 @@ class ProviderInfo:
 
     Attributes:
         models: the configured names; empty where the server is asked for its list.
-        state: `ready`, `no key`; for the local one `absent`, `fetching`, `ready`, `loading`, `running` or `failed`.
+        state: `ready`, `no key`; for the local one `absent`, `fetching`, `ready`, `loading`, `running` or `failed`;
+            for all `open` while it is left alone after failures in a row, `half-open` once it may be asked again.
+        retry_in_seconds: until it is asked again; None unless `open`.
     """
 
     name: str
@@ -48,6 +50,7 @@ class ProviderInfo:
     has_key: bool
     models: tuple[str, ...]
     state: str
+    retry_in_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +129,7 @@ class Providers:
                 has_key=server.has_key,
                 models=server.config.models,
                 state=server.state,
+                retry_in_seconds=server.breaker.retry_in_seconds,
             )
             for name, server in self._servers.items()
         ]
@@ -177,7 +181,11 @@ class Providers:
             _listed(server, refresh=True)
         except MCPError as error:
             return ProviderHealth(name, False, None, error.message, error.hint)
-        return ProviderHealth(name, True, time.perf_counter() - began, "It answers.")
+        latency = time.perf_counter() - began
+        if server.breaker.state == "closed":
+            return ProviderHealth(name, True, latency, "It answers.")
+        refusal = server.breaker.refusal()
+        return ProviderHealth(name, True, latency, f"It lists its models, but: {refusal.message}", refusal.hint)
 
     def close(self) -> None:
         """Close all connections and stop the local model."""

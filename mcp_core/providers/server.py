@@ -12,6 +12,7 @@ from mcp_core.control import CancelToken
 from mcp_core.errors import APIError, ConfigurationError
 from mcp_core.providers.anthropic import AnthropicProtocol
 from mcp_core.providers.base import WireProtocol
+from mcp_core.providers.breaker import Breaker
 from mcp_core.providers.config import ProviderConfig
 from mcp_core.providers.failures import Target
 from mcp_core.providers.limits import Gate
@@ -65,6 +66,7 @@ class ModelServer:
         self.config = config
         self.protocol = protocol_for(config)
         self.gate = Gate(config.max_concurrency)
+        self.breaker = Breaker(config.name, failures=config.breaker_failures, pause_seconds=config.breaker_seconds)
         self._resources = resources
         self._lock = threading.Lock()
         self._wire: Wire | None = None
@@ -88,8 +90,11 @@ class ModelServer:
 
     @property
     def state(self) -> str:
-        """`ready`, or `no key` where its key is missing."""
-        return "ready" if self.has_key else "no key"
+        """`ready`; `no key` where its key is missing; `open` or `half-open` while it is left alone after failures."""
+        if not self.has_key:
+            return "no key"
+        circuit = self.breaker.state
+        return "ready" if circuit == "closed" else circuit
 
     @property
     def has_key(self) -> bool:

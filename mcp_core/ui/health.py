@@ -25,6 +25,8 @@ _STATES: Mapping[str, tuple[str, str, Any]] = {
     "running": ("Running", ":material/check_circle:", "green"),
     "failed": ("Failed", ":material/error:", "red"),
     "no key": ("No key", ":material/key_off:", "orange"),
+    "open": ("Left alone after failures", ":material/heart_broken:", "red"),
+    "half-open": ("Tried again with the next call", ":material/healing:", "orange"),
 }
 
 
