@@ -26,6 +26,8 @@ __all__ = ["EXCHANGE_BYTES", "Exchange"]
 EXCHANGE_BYTES = 32_768
 """How much of a request and of an answer an `exchange` event shows, each."""
 
+_WITHHELD = b"A stream that holds a secret, and is not shown."
+
 
 class Exchange:
     """Asks a model server on behalf of one call; `attempt` may be repeated.
@@ -128,7 +130,7 @@ class Exchange:
                 if reply.status != 200:
                     raise http_failure(target, reply.status, reply.headers, body)
                 answer = self._read(target, reply.status, reply.headers, body)
-                self._token(answer.text)
+                self._token(redactor.known(answer.text))
                 self._remember(body, answer, time.perf_counter() - began)
                 return answer
             answer = self._follow(url, target, reply, began)
@@ -140,23 +142,28 @@ class Exchange:
         texts: list[str] = []
         reason, usage, first_token = None, None, None
         seen = bytearray()
+        masked = redactor.stream()
         try:
             for chunk in self._server.protocol.parse_stream(decode_events(_tee(reply.chunks(), seen))):
                 if chunk.text:
-                    text = redactor.known(clean_text(chunk.text))
                     if first_token is None:
                         first_token = time.perf_counter() - began
-                    texts.append(text)
-                    self._token(text)
+                    self._take(masked.feed(clean_text(chunk.text)), texts)
                 reason = chunk.finish_reason or reason
                 usage = chunk.usage or usage
+            self._take(masked.flush(), texts)
         except AnswerError as error:
             raise located(error, target) from None
         finally:
-            self._report(url, target, reply.status, bytes(seen))
+            # A secret that came in pieces stands in none of the events, and is there for whoever puts them together.
+            self._report(url, target, reply.status, _WITHHELD if masked.found else bytes(seen))
         reply.finish()
-        text = redactor.known("".join(texts))
-        return self._checked(Answer(text, None, reason, usage, None, first_token), target)
+        return self._checked(Answer("".join(texts), None, reason, usage, None, first_token), target)
+
+    def _take(self, text: str, texts: list[str]) -> None:
+        if text:
+            texts.append(text)
+            self._token(text)
 
     def _read(self, target: Target, status: int, headers: Mapping[str, str], body: bytes) -> Answer:
         return self._checked(read_answer(self._server.protocol, target, status, headers, body), target)

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 
-from mcp_core.security.redaction import MASK, redactor
+from mcp_core.security.redaction import MASK, redactor, spellings
 
 __all__ = ["excerpt", "mask_bytes", "quote"]
 
@@ -14,8 +14,9 @@ def mask_bytes(body: bytes, secret: str | None) -> bytes:
     """`body` without `secret`: what a server echoes must not reach the cache."""
     if not secret:
         return body
-    needle = secret.encode()
-    return body.replace(needle, MASK.encode()) if needle in body else body
+    for spelling in spellings(secret):
+        body = body.replace(spelling.encode(), MASK.encode())
+    return body
 
 
 def excerpt(body: bytes, secret: str | None, *, limit: int) -> str:

@@ -519,3 +519,12 @@ def test_keys_are_found_nowhere(
     assert key not in " ".join(said)
     assert all(key.encode() not in content for content in files)
     assert not re.search("canary", " ".join(said), re.IGNORECASE)
+
+
+def test_a_key_that_comes_in_pieces_is_shown_in_none(acme: Providers, server: FaultyServer, ears: Ears) -> None:
+    server.default = stream("Your key is ", KEY[:9], KEY[9:20], KEY[20:], ", thank", " you", "")
+    completion = acme.complete(ask(), scope(ears, stream=True))
+    assert completion.text == ears.text == "Your key is [redacted], thank you"
+    assert not any(piece["text"] and piece["text"] in KEY for piece in ears.of("token"))
+    assert KEY[9:20] not in repr(ears.heard)
+    assert acme.complete(ask(), scope()).text == completion.text
