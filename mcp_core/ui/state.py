@@ -1,11 +1,12 @@
 """The run form as something that can be linked to: small states stand in the address, larger ones are drafts.
 
 In the address `task` names the task or type, `var.NAME` the variables, and `set` (JSON) the settings that differ from
-the task's own. `draft` stands for all but the first, and `from` for all: it names a run, whose form this was.
+the task's own. `draft` stands for all but the first, and `from` for all: it names a run, whose form this was. What
+holds a secret that is known never gets into an address: it becomes a draft, where the secret is masked.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
@@ -13,6 +14,7 @@ from urllib.parse import urlencode
 from mcp_core.api.client import MCPClient
 from mcp_core.errors import ConfigurationError
 from mcp_core.models import Actor, Run
+from mcp_core.security.redaction import redactor
 
 __all__ = ["FORM_PARAMS", "MOST_IN_ADDRESS", "FormState", "from_params", "is_form_param", "of_run", "to_params"]
 
@@ -32,10 +34,12 @@ class FormState:
     Attributes:
         config: settings that differ from the task's own, JSON-compatible.
         variables: values by name, JSON-compatible.
+        as_text: whether the variables are texts as an address has them, still to be read as their own types.
     """
 
     config: Mapping[str, Any] = field(default_factory=dict)
     variables: Mapping[str, Any] = field(default_factory=dict)
+    as_text: bool = field(default=False, compare=False)
 
     def __bool__(self) -> bool:
         return bool(self.config or self.variables)
@@ -46,16 +50,24 @@ def is_form_param(name: str) -> bool:
     return name in FORM_PARAMS or name.startswith(_VARIABLE)
 
 
-def to_params(client: MCPClient, state: FormState, *, actor: Actor | None = None) -> dict[str, str]:
-    """Query parameters that stand for `state`; a draft is stored where they would be too long.
+def to_params(
+    client: MCPClient, state: FormState, *, json_names: Collection[str] = (), actor: Actor | None = None
+) -> dict[str, str]:
+    """Query parameters that stand for `state`; a draft is stored where they would be too long or hold a known secret.
+
+    Args:
+        json_names: variables of type `json`: the text "5" and the number 5 are written differently for them.
 
     Raises:
         StoreError: the draft cannot be stored.
     """
-    params = {f"{_VARIABLE}{name}": _written(value) for name, value in state.variables.items()}
+    params = {
+        f"{_VARIABLE}{name}": value if isinstance(value, str) and name not in json_names else _json(value)
+        for name, value in state.variables.items()
+    }
     if state.config:
         params["set"] = json.dumps(state.config, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
-    if len(urlencode(params)) <= MOST_IN_ADDRESS:
+    if len(urlencode(params)) <= MOST_IN_ADDRESS and redactor.data(params) == params:
         return params
     payload = {"config": dict(state.config), "variables": dict(state.variables)}
     return {"draft": client.save_draft(payload, actor=actor)}
@@ -91,7 +103,7 @@ def from_params(client: MCPClient, params: Mapping[str, str]) -> tuple[str, Form
             raise ConfigurationError(
                 "The settings in this link cannot be read.", hint="Was the link cut off? Copy it again.", field="set"
             )
-    return task, FormState(config, variables)
+    return task, FormState(config, variables, as_text=True)
 
 
 def of_run(client: MCPClient, run: Run) -> tuple[str, FormState]:
@@ -103,8 +115,8 @@ def of_run(client: MCPClient, run: Run) -> tuple[str, FormState]:
     return run.type, FormState({n: v for n, v in run.config.items() if n != "type"}, run.variables)
 
 
-def _written(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _mapping(value: Any) -> dict[str, Any]:

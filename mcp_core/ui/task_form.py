@@ -1,7 +1,7 @@
 """The form of a run: choose a task or a type, fill it in; what it holds stands in the address."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -107,7 +107,8 @@ def task_form(
         },
     )
     variables = values.value.model_dump(mode="json", by_alias=True) if values.value is not None else None
-    return Filled(settings.value, variables, _keep_in_address(client, choice, held))
+    json_names = {name for name, spec in specs.items() if spec.type == "json"}
+    return Filled(settings.value, variables, _keep_in_address(client, choice, held, json_names))
 
 
 def show_what_is_missing(choice: TaskChoice) -> None:
@@ -125,7 +126,8 @@ def fill(client: MCPClient, choice: TaskChoice, wanted: state.FormState) -> None
     except MCPError:
         specs = {}
     values = {
-        FIELD_PREFIX + name: _typed(specs.get(name, VariableSpec()), value) for name, value in wanted.variables.items()
+        FIELD_PREFIX + name: _typed(specs.get(name, VariableSpec()), value) if wanted.as_text else value
+        for name, value in wanted.variables.items()
     }
     load(choice.variables_key, values)
 
@@ -143,7 +145,7 @@ def _typed(spec: VariableSpec, value: Any) -> Any:
     """A value from an address, where all are texts, as the variable's own kind; unchanged where it is none."""
     if not isinstance(value, str):
         return value
-    if spec.choices and value not in spec.choices:
+    if spec.choices and (value not in spec.choices or spec.type == "json"):
         return next((choice for choice in spec.choices if json.dumps(choice) == value), value)
     if spec.type in ("string", "text", "date"):
         return value
@@ -183,14 +185,19 @@ def _take_from_address(client: MCPClient, params: dict[str, str], names: list[st
     fill(client, choice_of(client, task), wanted)
 
 
-def _keep_in_address(client: MCPClient, choice: TaskChoice, held: state.FormState) -> dict[str, str]:
+def _keep_in_address(
+    client: MCPClient, choice: TaskChoice, held: state.FormState, json_names: Collection[str]
+) -> dict[str, str]:
     """Write what the form holds into the address if that has changed; returns parameters that restore it."""
     address: _Address = st.session_state[_ADDRESS]
     if address.held is None and address.task == choice.name:
         address.held = held
     elif (address.task, address.held) != (choice.name, held) or address.seen != _form_params():
         try:
-            params = {"task": choice.name, **state.to_params(client, held, actor=current_actor())}
+            params = {
+                "task": choice.name,
+                **state.to_params(client, held, json_names=json_names, actor=current_actor()),
+            }
         except MCPError as error:
             st.caption(f":material/link_off: The link to this form is not kept: {text.escape(error.message)}")
             params = {"task": choice.name}

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -324,3 +325,28 @@ def test_a_local_model_that_cannot_be_had_says_what_to_do(panel: Panel, monkeypa
     words = shown(page)
     assert "The built-in model is not available" in words
     assert "Choose a model of acme" in words
+
+
+def test_a_secret_that_is_typed_never_gets_into_the_address(panel: Panel) -> None:
+    page = panel.open("run")
+    page.text_area(key=VARIABLE).set_value(f"my key is {KEY}").run()
+    assert set(page.query_params) == {"task", "draft"}
+    assert page.text_area(key=VARIABLE).value == f"my key is {KEY}"
+    other = panel.open("run", **dict(page.query_params))
+    assert other.text_area(key=VARIABLE).value == "my key is [redacted]"
+
+
+@pytest.mark.parametrize("written", ['"5"', "5", '["5"]'])
+@pytest.mark.parametrize("length", [1, 2000])
+def test_a_json_variable_comes_back_as_it_was(panel: Panel, tmp_path: Path, written: str, length: int) -> None:
+    folder = tmp_path / "data" / "tasks"
+    folder.mkdir()
+    (folder / "mine.yaml").write_text(
+        "type: llm_prompt\nname: Mine\ntemplate: '{{ x }}{{ t }}'\nvariables:\n  x: {type: json}\n  t: {}\n"
+    )
+    page = panel.open("run", task="mine")
+    page.text_area(key="run.mine.variables.v_t").set_value("t" * length).run()
+    page.text_area(key="run.mine.variables.v_x").set_value(written).run()
+    assert ("draft" in page.query_params) == (length > 1)
+    other = panel.open("run", **dict(page.query_params))
+    assert json.loads(str(other.text_area(key="run.mine.variables.v_x").value)) == json.loads(written)

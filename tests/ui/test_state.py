@@ -1,3 +1,4 @@
+import json
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ from hypothesis import strategies as st
 from mcp_core.api.client import MCPClient
 from mcp_core.errors import ConfigurationError
 from mcp_core.models import Run
+from mcp_core.security.redaction import MASK, redactor
 from mcp_core.ui import state
 from mcp_core.ui.state import FormState
 
@@ -65,3 +67,26 @@ def test_the_form_of_a_run_is_that_of_its_task_and_what_was_changed(client: MCPC
 def test_the_form_of_a_run_without_a_task_is_that_of_its_type(client: MCPClient) -> None:
     run = Run(id="r", type="llm_prompt", name="Gone", config={"type": "llm_prompt", "template": "hi"})
     assert state.of_run(client, run) == ("llm_prompt", FormState({"template": "hi"}, {}))
+
+
+@pytest.mark.parametrize("secret", ["hunter2-of-the-state", 'with "quotes" and \\ in it'])
+def test_a_known_secret_never_gets_into_an_address(client: MCPClient, secret: str) -> None:
+    redactor.learn([secret])
+    for held in (
+        FormState({}, {"text": f"the key is {secret}"}),
+        FormState({"system": [secret]}),
+        FormState({}, {"data": {secret: 1}}),
+    ):
+        params = state.to_params(client, held)
+        assert list(params) == ["draft"]
+        _, found = state.from_params(client, params)
+        kept = json.dumps([found.config, found.variables])
+        assert secret not in str([found.config, found.variables])
+        assert MASK in kept
+
+
+@pytest.mark.parametrize("value", ["5", "null", 5, None, True, ["5"], {"a": "5"}, "plain"], ids=repr)
+def test_a_json_variable_is_written_so_that_texts_and_numbers_differ(client: MCPClient, value: Any) -> None:
+    params = state.to_params(client, FormState({}, {"x": value, "y": "5"}), json_names={"x"})
+    assert json.loads(params["var.x"]) == value
+    assert params["var.y"] == "5"
