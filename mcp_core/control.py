@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Literal
 
+from loguru import logger
+
 from mcp_core.errors import ExecutionError, RunCancelledError, RunInterruptedError, RunTimeoutError
 
 __all__ = ["CancelReason", "CancelToken"]
@@ -50,7 +52,10 @@ class CancelToken:
             callbacks = tuple(self._callbacks)
         self._event.set()
         for callback in callbacks:
-            callback()
+            try:
+                callback()
+            except Exception:  # noqa: BLE001  # one that fails must not keep the others from unblocking their work
+                logger.opt(exception=True).error("Something that was to be stopped could not be told.")
         return True
 
     def check(self) -> None:

@@ -3,10 +3,14 @@
 import asyncio
 from collections.abc import Mapping
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from pydantic_core import to_jsonable_python
+
+from mcp_core.api.arguments import checked_actor, checked_run_id, checked_variables
 from mcp_core.api.caching import CacheService
 from mcp_core.api.dashboard import DashboardService
 from mcp_core.api.execution import Engine
@@ -18,7 +22,7 @@ from mcp_core.api.runs import RunService
 from mcp_core.api.tasks import EXAMPLES, TaskService
 from mcp_core.cache.factory import open_cache
 from mcp_core.errors import ConfigurationError
-from mcp_core.models import Actor, Run, RunError, RunStatus, new_id, utcnow
+from mcp_core.models import Actor, Run, new_id
 from mcp_core.providers.registry import Providers
 from mcp_core.security.permissions import check
 from mcp_core.security.redaction import redactor
@@ -56,35 +60,44 @@ class MCPClient:
         actor: Actor | None = None,
         adopt: bool = False,
     ) -> None:
+        if settings is not None and not isinstance(settings, Settings):
+            raise ConfigurationError(
+                f"settings: found {type(settings).__name__}, allowed is Settings.", field="settings"
+            )
         self.settings = settings or load_settings()
         self.registry = registry or default_registry()
-        self.actor = actor or Actor()
+        self.actor = checked_actor(actor, Actor())
         redactor.learn(self.settings.secret_values())
         with suppress(OSError):  # whatever needs the directory says what is wrong with it
             self.settings.make_data_dir()
-        self._cache = open_cache(self.settings)
-        self.providers = Providers(self.settings, self._cache)
-        self.store: Store = open_store(self.settings.database_url, data_dir=self.settings.data_dir)
-        self._engine = Engine(
-            self.store,
-            self.providers,
-            self.registry,
-            workers=self.settings.workers,
-            queue_size=self.settings.queue_size,
-            adopt=adopt,
-        )
+        with ExitStack() as opened:
+            self._cache = open_cache(self.settings)
+            opened.callback(self._cache.close)
+            self.providers = Providers(self.settings, self._cache)
+            opened.callback(self.providers.close)
+            self.store: Store = open_store(self.settings.database_url, data_dir=self.settings.data_dir)
+            opened.callback(self.store.close)
+            self._engine = Engine(
+                self.store,
+                self.providers,
+                self.registry,
+                workers=self.settings.workers,
+                queue_size=self.settings.queue_size,
+                adopt=adopt,
+            )
+            if adopt:
+                self._engine.start()
+            self._opened = opened.pop_all()
         self.runs = RunService(self.store, self._engine, self.submit, self.actor)
         self.tasks = TaskService(self.registry, (self.settings.data_dir / "tasks", EXAMPLES))
         self.cache = CacheService(self._cache, self.store, self.settings, self.actor)
         self.dashboard = DashboardService(self.store)
         self.logs = LogService(self.settings.data_dir)
         self._closed = False
-        if adopt:
-            self._engine.start()
 
     def execute(
         self,
-        config: BaseMCPConfig | Mapping[str, Any],
+        config: BaseMCPConfig | Mapping[str, Any] | str | Path,
         variables: Mapping[str, Any] | None = None,
         *,
         actor: Actor | None = None,
@@ -93,7 +106,7 @@ class MCPClient:
         """Run a task and wait for it.
 
         Args:
-            config: a config, or its fields with `type`.
+            config: a config, its fields with `type`, or the name or file of a task.
             variables: values by name; those with a default may be left out.
             run_id: an id of your own; a run with that id is started once, and found again afterwards.
 
@@ -110,7 +123,7 @@ class MCPClient:
 
     def submit(
         self,
-        config: BaseMCPConfig | Mapping[str, Any],
+        config: BaseMCPConfig | Mapping[str, Any] | str | Path,
         variables: Mapping[str, Any] | None = None,
         *,
         actor: Actor | None = None,
@@ -141,21 +154,25 @@ class MCPClient:
 
     async def aexecute(
         self,
-        config: BaseMCPConfig | Mapping[str, Any],
+        config: BaseMCPConfig | Mapping[str, Any] | str | Path,
         variables: Mapping[str, Any] | None = None,
         *,
         actor: Actor | None = None,
         run_id: str | None = None,
     ) -> Run:
-        """As `execute`, for `async` callers; cancelling the awaiting task cancels the run."""
-        handle = await asyncio.to_thread(self.submit, config, variables, actor=actor, run_id=run_id, stream=False)
-        future = handle.future
-        if future is None:
-            return await asyncio.to_thread(handle.result)
+        """As `execute`, for `async` callers; cancelling the awaiting task cancels the run it started."""
+        begun = asyncio.ensure_future(
+            asyncio.to_thread(self.submit, config, variables, actor=actor, run_id=run_id, stream=False)
+        )
         try:
-            return await asyncio.wrap_future(future)
+            handle = await asyncio.shield(begun)
+            if handle.future is None:
+                return await asyncio.to_thread(handle.result)
+            return await asyncio.shield(asyncio.wrap_future(handle.future))
         except asyncio.CancelledError:
-            self._engine.cancel(handle.id)
+            handle = await begun
+            if handle.started:
+                self._engine.cancel(handle.id)
             raise
 
     def parse(self, raw: Mapping[str, Any], *, source: str = "config") -> BaseMCPConfig:
@@ -184,9 +201,7 @@ class MCPClient:
             return
         self._closed = True
         self._engine.close(drain_seconds=drain_seconds)
-        self.providers.close()
-        self._cache.close()
-        self.store.close()
+        self._opened.close()
 
     def __enter__(self) -> Self:
         return self
@@ -196,9 +211,17 @@ class MCPClient:
     ) -> None:
         self.close(drain_seconds=0.0 if error is not None else 10.0)
 
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await asyncio.to_thread(self.__exit__, kind, error, traceback)
+
     def _begin(
         self,
-        config: BaseMCPConfig | Mapping[str, Any],
+        config: BaseMCPConfig | Mapping[str, Any] | str | Path,
         variables: Mapping[str, Any] | None,
         *,
         actor: Actor | None,
@@ -209,11 +232,18 @@ class MCPClient:
         parent_id: str | None = None,
         retry_of: str | None = None,
     ) -> RunHandle:
-        actor = actor or self.actor
+        actor = checked_actor(actor, self.actor)
         check(actor, "run")
-        config = config if isinstance(config, BaseMCPConfig) else self.parse(config)
+        config = self._config_of(config)
         definition = self.registry.get(config.type)
-        given = dict(variables or {})
+        given = checked_variables(variables)
+        for other in (parent_id, retry_of):
+            if other is not None:
+                self.runs.get(other)
+        if run_id is not None:
+            self._engine.start()
+            if (known := self._known(checked_run_id(run_id))) is not None:
+                return known
 
         def build(variables: dict[str, Any]) -> Run:
             return Run(
@@ -223,7 +253,7 @@ class MCPClient:
                 actor_id=actor.id,
                 team=actor.team,
                 config=redactor.data(config.model_dump(mode="json")),
-                variables=variables,
+                variables=redactor.data(variables),
                 tags=config.tags,
                 model=config.asked_model(),
                 parent_id=parent_id,
@@ -231,19 +261,29 @@ class MCPClient:
                 owner=self._engine.owner,
             )
 
-        if run_id is not None and (known := self._known(run_id)) is not None:
-            return known
         try:
             checked = validate_variables(config.variable_specs(), given)
         except ConfigurationError as error:
-            self._record_refused(build({}), error)
+            self._engine.refuse(build(to_jsonable_python(given, fallback=str)), error)
             raise
-        run = build(redactor.data(checked))
-        live = LiveRun(run, config, checked, definition, stream=stream)
+        live = LiveRun(build(checked), actor, config, checked, definition, stream=stream)
         # An id of the caller's own may be in use by another process; only a durable record tells.
         if not self._engine.submit(live, durable=durable or run_id is not None, waits=waits):
-            return self._known(run.id) or RunHandle(run.id, self.runs, None)
-        return RunHandle(run.id, self.runs, live.future)
+            return self._known(live.run.id) or RunHandle(live.run.id, self.runs, None)
+        return RunHandle(live.run.id, self.runs, live.future, started=True)
+
+    def _config_of(self, config: object) -> BaseMCPConfig:
+        if isinstance(config, BaseMCPConfig):
+            return config
+        if isinstance(config, Mapping):
+            return self.parse(config)
+        if isinstance(config, str | Path):
+            return self.tasks.load(config)
+        found = config.__name__ if isinstance(config, type) else type(config).__name__
+        raise ConfigurationError(
+            f"config: found {found}, allowed is a config, its fields with `type`, or a task's name or file.",
+            field="config",
+        )
 
     def _known(self, run_id: str) -> RunHandle | None:
         live = self._engine.get(run_id)
@@ -257,18 +297,3 @@ class MCPClient:
             future = Future()
             future.set_result(run)
         return RunHandle(run_id, self.runs, future)
-
-    def _record_refused(self, run: Run, error: ConfigurationError) -> None:
-        """Leave a trace of a run that could not begin: what was asked is not lost with the error."""
-        now = utcnow()
-        refused = run.model_copy(
-            update={
-                "status": RunStatus.FAILED,
-                "started_at": now,
-                "finished_at": now,
-                "error": RunError(
-                    type=type(error).__name__, message=redactor.shapes(error.message), hint=redactor.shapes(error.hint)
-                ),
-            }
-        )
-        self.store.save_run(refused)

@@ -86,7 +86,8 @@ class EventLog:
             if last is not None and last.kind == event.kind == "token":
                 text = last.data.get("text", "") + event.data.get("text", "")
                 # The later number: a reader that continues after it has missed nothing.
-                joined[-1] = replace(event, data={"text": text})
+                count = last.data.get("count", 1) + event.data.get("count", 1)
+                joined[-1] = replace(event, data={"text": text, "count": count})
             else:
                 joined.append(event)
         return joined

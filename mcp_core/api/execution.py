@@ -9,21 +9,20 @@ from typing import Any
 
 from loguru import logger
 
+from mcp_core.api.endings import Endings, as_json_data, checked_output, refuse_masked
 from mcp_core.api.live import LiveRun
 from mcp_core.api.pulse import Pulse
 from mcp_core.api.workers import WorkerPool
 from mcp_core.control import CancelReason, CancelToken
 from mcp_core.errors import (
-    APIError,
     ExecutionError,
     MCPError,
-    OutputMismatchError,
+    ResourceLimitError,
     RunCancelledError,
     RunInterruptedError,
     RunTimeoutError,
-    StoreError,
 )
-from mcp_core.models import Actor, Run, RunError, RunOutput, RunStatus, new_id, utcnow
+from mcp_core.models import Actor, Run, RunOutput, RunStatus, new_id, utcnow
 from mcp_core.providers.base import CallScope
 from mcp_core.providers.llm import RunLLM
 from mcp_core.providers.registry import Providers
@@ -31,6 +30,7 @@ from mcp_core.security.redaction import redactor
 from mcp_core.store import Store
 from mcp_core.types.base import RunContext
 from mcp_core.types.registry import Registry
+from mcp_core.types.variables import validate_variables
 
 __all__ = ["Engine"]
 
@@ -61,12 +61,14 @@ class Engine:
         self._live: dict[str, LiveRun] = {}
         self._started = False
         self._pool: WorkerPool[LiveRun] = WorkerPool(self._work, size=workers, limit=queue_size, name="mcp-run")
+        self._endings = Endings(store, self._forget)
         self._pulse = Pulse(
             store,
             self.owner,
             live=self.live,
             abandon=self._abandon,
-            adopt=self._adopt if adopt else None,
+            endings=self._endings,
+            adopt=self._adopt_queued if adopt else None,
         )
 
     def start(self) -> None:
@@ -88,10 +90,8 @@ class Engine:
             StoreError: the record cannot be written.
         """
         self.start()
-        with self._lock:
-            if self._live.setdefault(live.run.id, live) is not live:
-                return False
-        live.events.append("queued")
+        if not self._take_in(live):
+            return False
         try:
             if self._store.save_run(live.run, wait=durable) is False:
                 self._forget(live)
@@ -103,6 +103,10 @@ class Engine:
             raise
         return True
 
+    def refuse(self, run: Run, error: MCPError) -> None:
+        """Leave a trace of a run that could not begin: what was asked is not lost with the error."""
+        self._endings.refuse(run, error)
+
     def get(self, run_id: str) -> LiveRun | None:
         """The run, if this process has it."""
         return self._live.get(run_id)
@@ -110,7 +114,7 @@ class Engine:
     def live(self) -> list[LiveRun]:
         """All runs queued or running in this process, oldest first."""
         with self._lock:
-            return list(self._live.values())
+            return [live for live in self._live.values() if not live.ended]
 
     def waiting(self) -> list[str]:
         """Ids of the queued runs, next first."""
@@ -119,82 +123,96 @@ class Engine:
     def cancel(self, run_id: str, reason: CancelReason = "cancelled") -> bool:
         """Stop a run of this process; returns whether it was open."""
         live = self.get(run_id)
-        if live is None:
+        if live is None or live.ended:
             return False
         live.token.cancel(reason)
         if self._pool.remove(live):
             self._finish_stopped(live)
         return True
 
+    def adopt(self, run_id: str) -> None:
+        """Run a queued run here if the process that queued it is gone; does nothing otherwise."""
+        self.start()
+        for run in self._store.adopt_queued(self.owner, 1, run_id=run_id):
+            self._adopt(run)
+
     def close(self, *, drain_seconds: float = 10.0) -> None:
         """Let running runs finish for `drain_seconds`, then stop them; queued ones stay queued for another process."""
-        left = self._pool.close()
-        for live in left:
-            if live.claim_finish():
-                live.events.close()
-                self._forget(live)
-                live.future.set_exception(
-                    RunInterruptedError("The app stopped before the run began.", hint="It goes on when the app starts.")
-                )
-        deadline = time.monotonic() + drain_seconds
-        while self.live() and time.monotonic() < deadline:
-            time.sleep(0.02)
+        for live in self._pool.close():
+            self._leave(live)
+        self._wait_for_the_end(drain_seconds)
         for live in self.live():
             live.token.cancel("shutdown")
-        deadline = time.monotonic() + 2
-        while self.live() and time.monotonic() < deadline:
-            time.sleep(0.02)
+        self._wait_for_the_end(2.0)
         for live in self.live():
             self._finish_stopped(live)
+        self._endings.retry()
         if self._started:
             self._pulse.stop()
 
-    # One run, on a worker thread
+    def _wait_for_the_end(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while self.live() and time.monotonic() < deadline:
+            time.sleep(0.02)
+
+    # One run, on a worker or on the thread of a caller that waits
 
     def _work(self, live: LiveRun) -> None:
         with logger.contextualize(run_id=live.run.id, actor=live.run.actor_id, task=live.run.name):
             try:
                 if live.token.cancelled:
                     self._finish_stopped(live)
-                else:
-                    self._execute(live)
-            except StoreError as error:
-                self._fail(live, error)
-            except BaseException:
-                # Ctrl+C on a caller's own thread: the run ends with the wait for it.
-                live.token.cancel()
+                elif self._claim(live):
+                    self._finish(live, RunStatus.SUCCEEDED, output=self._execute(live))
+            except (RunCancelledError, RunTimeoutError, RunInterruptedError):
                 self._finish_stopped(live)
-                raise
+            except MCPError as error:
+                self._fail(live, error)
+            except BaseException as error:
+                if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
+                    live.token.cancel()
+                    self._finish_stopped(live)
+                    raise
+                # An executor is foreign code: what it raises, `SystemExit` included, ends its run and no more.
+                self._fail_unforeseen(live, error)
 
-    def _execute(self, live: LiveRun) -> None:
+    def _fail_unforeseen(self, live: LiveRun, error: BaseException) -> None:
+        logger.opt(exception=error).error("Run {} failed with an unexpected error.", live.run.id)
+        what = f"{type(error).__name__}: {redactor.shapes(str(error)[:500])}".rstrip(": ")
+        hint = f"The log has the details under run {live.run.id}."
+        self._fail(live, ExecutionError(f"The task failed: {what}.", hint=hint))
+
+    def _claim(self, live: LiveRun) -> bool:
+        """Mark the run as running; False if it was taken from this process while it waited."""
         live.token.deadline = time.monotonic() + live.config.timeout
         live.run = live.run.model_copy(update={"status": RunStatus.RUNNING, "started_at": utcnow()})
-        self._store.save_run(live.run, wait=False)
+        waited = time.monotonic() - live.submitted > 1.0
+        if self._store.save_run(live.run, wait=waited) is False:
+            self._leave(live)
+            return False
         live.events.append("started")
         logger.debug("Run {} of type {} started.", live.run.id, live.run.type)
-        try:
-            result: RunOutput | Awaitable[RunOutput] = live.definition.execute(live.config, self._context(live))
-            output = _await(result, live.token) if inspect.isawaitable(result) else result
-            live.token.check()
-        except (RunCancelledError, RunTimeoutError, RunInterruptedError):
-            self._finish_stopped(live)
-        except MCPError as error:
-            if isinstance(error, APIError | OutputMismatchError):
-                live.tally.add_failed(error)
-            self._fail(live, error)
-        except Exception as error:  # noqa: BLE001  # an executor is foreign code: whatever it raises ends its run, and no other
-            logger.opt(exception=True).error("Run {} failed with an unexpected error.", live.run.id)
-            self._fail(
-                live,
-                ExecutionError(
-                    f"The task failed: {type(error).__name__}: {redactor.shapes(str(error))[:500]}.",
-                    hint=f"The log has the details under run {live.run.id}.",
-                ),
-            )
-        else:
-            self._finish(live, RunStatus.SUCCEEDED, output=output)
+        return True
+
+    def _execute(self, live: LiveRun) -> RunOutput:
+        result: RunOutput | Awaitable[RunOutput] = live.definition.execute(live.config, self._context(live))
+        output = _await(result, live.token) if inspect.isawaitable(result) else result
+        live.token.check()
+        return checked_output(output, live.run.type)
 
     def _context(self, live: LiveRun) -> RunContext:
+        def emit(kind: str, data: Mapping[str, Any]) -> None:
+            live.events.append(kind, redactor.data(dict(data)))
+
+        def emit_checked(kind: str, data: Mapping[str, Any]) -> None:
+            emit(kind, as_json_data(dict(data), f"The data of the event {kind!r}"))
+
+        def before_wire() -> None:
+            # The record is on disk, and the run still this process's, before money is spent.
+            if not live.sent and self._store.save_run(live.run) is False:
+                raise RunInterruptedError("Another process has taken the run over.", hint="Follow it there.")
+            live.sent = True
+
         scope = CallScope(
             run_id=live.run.id,
             run_type=live.run.type,
@@ -205,32 +223,40 @@ class Engine:
             max_retries=live.config.max_retries,
             stream=live.stream,
             read_timeout=live.config.timeout,
-            emit=live.events.append,
-            # The record is on disk before money is spent.
-            before_wire=self._store.flush,
+            emit=emit,
+            before_wire=before_wire,
         )
         return RunContext(
             run_id=live.run.id,
-            actor=Actor(id=live.run.actor_id, team=live.run.team),
+            actor=live.actor,
             variables=live.variables,
-            llm=RunLLM(self._providers, scope, live.tally.add),
+            llm=RunLLM(self._providers, scope, live.tally.add, live.tally.add_failed),
             cancel=live.token,
-            emit=live.events.append,
+            emit=emit_checked,
             save_artifact=lambda name, content, media_type: self._store.put_artifact(
                 live.run.id, name, media_type, content
             ),
         )
 
-    # How a run ends, once
-
-    def _finish_stopped(self, live: LiveRun) -> None:
-        try:
-            live.token.check()
-        except ExecutionError as error:
-            self._finish(live, _STATUS_OF_REASON[live.token.reason or "cancelled"], error=error)
+    def _finish(self, live: LiveRun, status: RunStatus, *, output: RunOutput) -> None:
+        self._endings.finish(live, status, output=output)
 
     def _fail(self, live: LiveRun, error: MCPError) -> None:
-        self._finish(live, RunStatus.FAILED, error=error)
+        self._endings.finish(live, RunStatus.FAILED, error=error)
+
+    def _finish_stopped(self, live: LiveRun) -> None:
+        reason = live.token.reason or "cancelled"
+        error: ExecutionError
+        if reason == "timed_out":
+            error = RunTimeoutError(
+                f"The run took longer than its time limit of {live.config.timeout:g} s.",
+                hint="Raise the task's `timeout`, or make the task smaller.",
+            )
+        elif reason == "shutdown":
+            error = RunInterruptedError("The app stopped before the run finished.", hint="Run it again.")
+        else:
+            error = RunCancelledError("The run was cancelled.", hint="Run it again if that was not meant.")
+        self._endings.finish(live, _STATUS_OF_REASON[reason], error=error)
 
     def _abandon(self, live: LiveRun) -> None:
         if live.run.status is RunStatus.RUNNING:
@@ -238,72 +264,52 @@ class Engine:
             self._pool.replace(live)
         self._finish_stopped(live)
 
-    def _finish(
-        self, live: LiveRun, status: RunStatus, *, output: RunOutput | None = None, error: MCPError | None = None
-    ) -> None:
-        if not live.claim_finish():
-            return
-        update: dict[str, Any] = {
-            "status": status,
-            "finished_at": utcnow(),
-            "usage": live.tally.usage(),
-            "cost_usd": live.tally.cost_usd(),
-            "cache": live.tally.cache() or live.events.cache_outcome(),
-            "attempts": live.tally.attempts(),
-        }
-        # What had come of an answer when its run was stopped is worth reading.
-        output = output or RunOutput(text=live.events.text_so_far())
-        update["output"] = redactor.output(output)
-        if error is not None:
-            update["error"] = RunError(
-                type=type(error).__name__,
-                message=redactor.shapes(error.message),
-                hint=redactor.shapes(error.hint),
-            )
-        live.run = live.run.model_copy(update=update)
-        data: dict[str, Any] = {"status": status.value}
-        if error is not None:
-            data["error"] = redactor.shapes(str(error))
-        live.events.append("finished", data)
-        try:
-            self._store.save_run(live.run, events=live.events.durable(), wait=True)
-        except StoreError as store_error:
-            logger.error("Run {} ended as {} but could not be recorded: {}", live.run.id, status, store_error)
-        finally:
-            self._tell(live.run, data.get("error"))
+    def _leave(self, live: LiveRun) -> None:
+        """Let go of a run that goes on elsewhere, now or later."""
+        if live.claim_finish():
             live.events.close()
             self._forget(live)
-            live.future.set_result(live.run)
+            live.future.set_exception(
+                RunInterruptedError("The app stopped before the run began.", hint="It goes on when the app starts.")
+            )
 
-    def _tell(self, run: Run, error: str | None) -> None:
-        if run.status is RunStatus.SUCCEEDED:
-            logger.info("Run {} succeeded, cache {}.", run.id, run.cache)
-        elif run.status is RunStatus.FAILED:
-            logger.warning("Run {} failed: {}", run.id, error)
-        else:
-            logger.info("Run {} ended as {}.", run.id, run.status)
+    def _take_in(self, live: LiveRun) -> bool:
+        with self._lock:
+            if self._live.setdefault(live.run.id, live) is not live:
+                return False
+        live.events.append("queued")
+        return True
 
     def _forget(self, live: LiveRun) -> None:
         with self._lock:
             self._live.pop(live.run.id, None)
 
+    # Runs that a process which is gone left queued
+
+    def _adopt_queued(self) -> None:
+        if free := self._pool.free():
+            for run in self._store.adopt_queued(self.owner, free):
+                self._adopt(run)
+
     def _adopt(self, run: Run) -> None:
+        logger.info("Run {} was queued by a process that is gone; it goes on here.", run.id)
         try:
+            refuse_masked(run)
             config = self._registry.parse(run.config, source=f"run {run.id}")
-            mine = run.model_copy(update={"owner": self.owner})
-            live = LiveRun(mine, config, run.variables, self._registry.get(run.type), stream=True)
-            self.submit(live, durable=True)
+            definition = self._registry.get(run.type)
+            variables = validate_variables(config.variable_specs(), run.variables)
         except MCPError as error:
-            logger.warning("Run {} could not go on: {}", run.id, error)
-            failed = run.model_copy(
-                update={
-                    "status": RunStatus.FAILED,
-                    "finished_at": utcnow(),
-                    "owner": self.owner,
-                    "error": RunError(type=type(error).__name__, message=error.message, hint=error.hint),
-                }
-            )
-            self._store.save_run(failed)
+            self._endings.refuse(run, error)
+            return
+        # Who asked is known by id alone; what the role may do beyond running was checked when it was asked.
+        actor = Actor(id=run.actor_id, name=run.actor_id, role="operator", team=run.team)
+        live = LiveRun(run, actor, config, variables, definition, stream=True)
+        if not self._take_in(live):
+            return
+        try:
+            self._pool.put(live, beyond_limit=True)
+        except ResourceLimitError:
+            self._leave(live)  # shutting down: with its lease gone another process takes it
 
 
 def _await(awaitable: Awaitable[RunOutput], token: CancelToken) -> RunOutput:

@@ -8,12 +8,12 @@ from typing import Protocol
 from mcp_core.errors import RunTimeoutError
 from mcp_core.models import Run, RunEvent
 
-__all__ = ["RunHandle"]
+__all__ = ["RunHandle", "still_going_on"]
 
 
 class _Runs(Protocol):
     def get(self, run_id: str) -> Run: ...
-    def follow(self, run_id: str, after_seq: int = 0) -> Iterator[RunEvent]: ...
+    def follow(self, run_id: str, after_seq: int = 0, *, timeout: float | None = None) -> Iterator[RunEvent]: ...
     def cancel(self, run_id: str) -> bool: ...
 
 
@@ -23,12 +23,14 @@ class RunHandle:
     Attributes:
         id: the run's id, which is also what links name.
         future: resolves to the finished run; None where another process has it.
+        started: whether the call that returned this handle started the run; False where its id was in use.
     """
 
-    def __init__(self, run_id: str, runs: _Runs, future: "Future[Run] | None") -> None:
+    def __init__(self, run_id: str, runs: _Runs, future: "Future[Run] | None", *, started: bool = False) -> None:
         self.id = run_id
         self._runs = runs
         self.future = future
+        self.started = started
 
     @property
     def run(self) -> Run:
@@ -54,12 +56,17 @@ class RunHandle:
             RunInterruptedError: the app shut down before the run began.
         """
         if self.future is None:
-            for _ in self.events():
+            for _ in self._runs.follow(self.id, timeout=timeout):
                 continue
             return self.run
         try:
             return self.future.result(timeout)
         except (FutureTimeoutError, CancelledError):
-            raise RunTimeoutError(
-                f"The run is still going on after {timeout} seconds.", hint=f"Follow it under its id {self.id}."
-            ) from None
+            raise still_going_on(self.id, timeout) from None
+
+
+def still_going_on(run_id: str, timeout: float | None) -> RunTimeoutError:
+    """What a wait ends with that was not long enough."""
+    return RunTimeoutError(
+        f"The run is still going on after {timeout} seconds.", hint=f"Follow it under its id {run_id}."
+    )

@@ -1,6 +1,7 @@
 """A run while this process has it: its record, events, token, and what its calls added up to."""
 
 import threading
+import time
 from collections.abc import Mapping
 from concurrent.futures import Future
 from decimal import Decimal
@@ -9,7 +10,7 @@ from typing import Any
 from mcp_core.api.events import EventLog
 from mcp_core.control import CancelToken
 from mcp_core.errors import APIError, OutputMismatchError
-from mcp_core.models import Attempt, CacheOutcome, Run, Usage
+from mcp_core.models import Actor, Attempt, CacheOutcome, Run, Usage
 from mcp_core.providers.base import Completion
 from mcp_core.types.base import BaseMCPConfig, TypeDefinition
 
@@ -29,6 +30,11 @@ class Tally:
         """Count a finished call."""
         with self._lock:
             self._done.append(completion)
+
+    @property
+    def called(self) -> bool:
+        """Whether a model was asked or the cache answered in its place."""
+        return bool(self._done or self._failed)
 
     def add_failed(self, error: APIError | OutputMismatchError) -> None:
         """Keep the attempts of a call that came to nothing, and what it cost if it was answered."""
@@ -82,12 +88,18 @@ class LiveRun:
 
     Args:
         run: its record, with known secrets masked.
+        actor: on whose behalf.
         config, variables: what is executed, as it was given.
+
+    Attributes:
+        sent: whether anything was sent to a model server.
+        submitted: `time.monotonic()` of its submission.
     """
 
     def __init__(
         self,
         run: Run,
+        actor: Actor,
         config: BaseMCPConfig,
         variables: Mapping[str, Any],
         definition: TypeDefinition[BaseMCPConfig],
@@ -95,10 +107,13 @@ class LiveRun:
         stream: bool,
     ) -> None:
         self.run = run
+        self.actor = actor
         self.config = config
         self.variables = variables
         self.definition = definition
         self.stream = stream
+        self.sent = False
+        self.submitted = time.monotonic()
         self.events = EventLog(run.id)
         self.token = CancelToken()
         self.tally = Tally()
@@ -106,6 +121,11 @@ class LiveRun:
         # Marked as running, so that whoever stops waiting for it cannot cancel it: the run goes on.
         self.future.set_running_or_notify_cancel()
         self._finish = threading.Lock()
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has ended, or is about to."""
+        return self._finish.locked()
 
     def claim_finish(self) -> bool:
         """Whether the caller may finish the run: true once."""

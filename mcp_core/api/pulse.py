@@ -3,12 +3,13 @@
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 
 from loguru import logger
 
+from mcp_core.api.endings import Endings
 from mcp_core.api.live import LiveRun
 from mcp_core.errors import StoreError
-from mcp_core.models import Run
 from mcp_core.store import Store
 
 __all__ = ["FLUSH_SECONDS", "GRACE_SECONDS", "HEARTBEAT_SECONDS", "LEASE_SECONDS", "Pulse"]
@@ -28,7 +29,8 @@ class Pulse:
     Args:
         live: gives the runs to look after.
         abandon: ends a run whose executor does not listen.
-        adopt: takes over a queued run of a dead process; None to leave them to others.
+        endings: records again what could not be recorded.
+        adopt: takes over queued runs of dead processes; None to leave them to others.
     """
 
     def __init__(
@@ -38,12 +40,14 @@ class Pulse:
         *,
         live: Callable[[], list[LiveRun]],
         abandon: Callable[[LiveRun], None],
-        adopt: Callable[[Run], None] | None,
+        endings: Endings,
+        adopt: Callable[[], None] | None,
     ) -> None:
         self._store = store
         self._owner = owner
         self._live = live
         self._abandon = abandon
+        self._endings = endings
         self._adopt = adopt
         self._stop = threading.Event()
         self._told: dict[str, float] = {}
@@ -68,14 +72,24 @@ class Pulse:
         due = 0.0
         while not self._stop.wait(FLUSH_SECONDS):
             live = self._live()
-            self._watch_limits(live)
-            try:
-                self._flush(live)
-                if time.monotonic() >= due:
-                    due = time.monotonic() + HEARTBEAT_SECONDS
-                    self._look_after_leases()
-            except StoreError as error:
-                logger.warning("The history cannot be written at the moment: {}", error)
+            self._try(partial(self._watch_limits, live))
+            self._try(partial(self._flush, live))
+            self._try(self._endings.retry)
+            if time.monotonic() >= due:
+                due = time.monotonic() + HEARTBEAT_SECONDS
+                self._try(partial(self._store.heartbeat, self._owner))
+                self._try(self._interrupt_lapsed)
+                if self._adopt is not None:
+                    self._try(self._adopt)
+
+    def _try(self, step: Callable[[], None]) -> None:
+        """Without this thread no run keeps its lease or its time limit, so nothing may end it."""
+        try:
+            step()
+        except StoreError as error:
+            logger.warning("The history cannot be used at the moment: {}", error)
+        except Exception:  # noqa: BLE001
+            logger.opt(exception=True).error("The engine's heartbeat met an unexpected error and goes on.")
 
     def _watch_limits(self, live: list[LiveRun]) -> None:
         now = time.monotonic()
@@ -93,11 +107,6 @@ class Pulse:
                 self._store.add_events(run.run.id, events)
         self._store.flush()
 
-    def _look_after_leases(self) -> None:
-        self._store.heartbeat(self._owner)
+    def _interrupt_lapsed(self) -> None:
         for run in self._store.interrupt_lapsed(older_than_seconds=LEASE_SECONDS):
             logger.warning("Run {} was interrupted: the process that ran it is gone.", run.id)
-        if self._adopt is not None:
-            for run in self._store.adopt_queued(self._owner, limit=100):
-                logger.info("Run {} was queued by a process that is gone; it goes on here.", run.id)
-                self._adopt(run)

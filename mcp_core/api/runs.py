@@ -4,8 +4,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from mcp_core.api.arguments import checked_limit
+from mcp_core.api.endings import refuse_masked
 from mcp_core.api.execution import Engine
-from mcp_core.api.handle import RunHandle
+from mcp_core.api.handle import RunHandle, still_going_on
 from mcp_core.cache.keys import changed_parts
 from mcp_core.errors import ConfigurationError
 from mcp_core.models import Actor, Run, RunEvent
@@ -19,6 +21,8 @@ __all__ = ["RunService"]
 
 POLL_SECONDS = 0.25
 """How often the store is asked for the events of a run that another process has."""
+ADOPT_SECONDS = 2.0
+"""How often it is asked whether that process is gone."""
 
 Start = Callable[..., RunHandle]
 
@@ -38,6 +42,7 @@ class RunService:
         Raises:
             ConfigurationError: there is none.
         """
+        run_id = str(run_id)
         live = self._engine.get(run_id)
         run = live.run if live else self._store.get_run(run_id) or self._store.find_run(run_id)
         if run is None:
@@ -50,7 +55,7 @@ class RunService:
         self, where: RunFilter | None = None, *, limit: int = 50, cursor: str | None = None
     ) -> tuple[list[Run], str | None]:
         """Runs, newest first, at most `limit`, and the cursor of the next page (None at the end)."""
-        return self._store.list_runs(where or RunFilter(), limit=limit, cursor=cursor)
+        return self._store.list_runs(where or RunFilter(), limit=checked_limit(limit), cursor=cursor)
 
     def iterate(self, where: RunFilter | None = None) -> Iterator[Run]:
         """All runs that match, newest first, read in pieces: for exports."""
@@ -92,19 +97,37 @@ class RunService:
         live = self._engine.get(run_id)
         return live.events.after(after_seq) if live else self._store.events(run_id, after_seq=after_seq)
 
-    def follow(self, run_id: str, after_seq: int = 0) -> Iterator[RunEvent]:
-        """Events later than `after_seq`, as they come, until the run has finished, whichever process runs it."""
-        live = self._engine.get(run_id)
-        if live is not None:
-            yield from live.events.follow(after_seq)
-            return
+    def follow(self, run_id: str, after_seq: int = 0, *, timeout: float | None = None) -> Iterator[RunEvent]:
+        """Events later than `after_seq`, as they come, until the run has finished, whichever process runs it.
+
+        A run that a dead process left queued is taken over and goes on here.
+
+        Args:
+            timeout: longest wait in seconds for a run of another process; None for as long as it takes.
+
+        Raises:
+            RunTimeoutError: the wait is over and the run is not.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        look = 0.0
         while True:
-            finished = self.get(run_id).status.is_final
+            live = self._engine.get(run_id)
+            if live is not None:
+                yield from live.events.follow(after_seq)
+                return
+            run = self.get(run_id)
+            run_id = run.id
             for event in self._store.events(run_id, after_seq=after_seq):
                 after_seq = event.seq
                 yield event
-            if finished:
+            if run.status.is_final:
                 return
+            now = time.monotonic()
+            if deadline is not None and now > deadline:
+                raise still_going_on(run_id, timeout)
+            if now >= look:
+                look = now + ADOPT_SECONDS
+                self._engine.adopt(run_id)
             time.sleep(POLL_SECONDS)
 
     def artifact(self, run_id: str, name: str) -> bytes:
@@ -131,6 +154,7 @@ class RunService:
             cache: another cache mode for this time, such as `refresh`.
         """
         run = self.get(run_id)
+        refuse_masked(run)
         config: dict[str, Any] = dict(run.config)
         if cache is not None:
             config["cache"] = {**config.get("cache", {}), "mode": cache}

@@ -34,8 +34,11 @@ class WorkerPool(Generic[T]):
         self._serial = 0
         self._closed = False
 
-    def put(self, job: T) -> None:
+    def put(self, job: T, *, beyond_limit: bool = False) -> None:
         """Queue a job.
+
+        Args:
+            beyond_limit: whether it is taken even if the queue is full.
 
         Raises:
             ResourceLimitError: the queue is full or closed.
@@ -43,7 +46,7 @@ class WorkerPool(Generic[T]):
         with self._changed:
             if self._closed:
                 raise ResourceLimitError("The engine is shutting down.", hint="Start the app again and repeat the run.")
-            if len(self._queue) >= self._limit:
+            if len(self._queue) >= self._limit and not beyond_limit:
                 raise ResourceLimitError(
                     f"The queue is full: {self._limit} runs are waiting.",
                     hint="Wait for some to finish, or raise MCP_QUEUE_SIZE.",
@@ -73,6 +76,11 @@ class WorkerPool(Generic[T]):
             except ValueError:
                 return False
             return True
+
+    def free(self) -> int:
+        """How many more jobs may be queued."""
+        with self._changed:
+            return 0 if self._closed else max(0, self._limit - len(self._queue))
 
     def waiting(self) -> Sequence[T]:
         """The queued jobs, next first."""
@@ -108,9 +116,10 @@ class WorkerPool(Generic[T]):
     def _wake(self) -> None:
         if not self._queue:
             return
-        if self._idle:
+        # A thread that has been notified counts as idle until it has woken: with two jobs for it, one more is needed.
+        if len(self._queue) <= self._idle or self._threads >= self._size:
             self._changed.notify()
-        elif self._threads < self._size:
+        else:
             self._threads += 1
             self._serial += 1
             threading.Thread(target=self._loop, name=f"{self._name}-{self._serial}", daemon=True).start()
@@ -127,9 +136,18 @@ class WorkerPool(Generic[T]):
                     self._idle -= 1
                 job = self._queue.popleft()
                 self._busy += 1
-            self._work(job)
-            with self._changed:
-                if job in self._given_up:
+            returned = False
+            try:
+                self._work(job)
+                returned = True
+            finally:
+                with self._changed:
+                    given_up = job in self._given_up
                     self._given_up.discard(job)
-                    return
-                self._busy -= 1
+                    if not given_up:
+                        self._busy -= 1
+                        if not returned:
+                            self._threads -= 1
+                            self._wake()
+            if given_up:
+                return

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from mcp_core.errors import ConfigurationError
+from mcp_core.errors import APIError, ConfigurationError, OutputMismatchError
 from mcp_core.providers.base import CallScope, ChatRequest, Completion, Message
 
 __all__ = ["DEFAULT_MODEL", "Completer", "RunLLM"]
@@ -27,12 +27,20 @@ class RunLLM:
         providers: where the calls go.
         scope: the run's limits, labels and ears.
         on_completion: told of every finished call, hits included; the run adds up usage and cost there.
+        on_failure: told of every call that came to nothing, also where the executor goes on.
     """
 
-    def __init__(self, providers: Completer, scope: CallScope, on_completion: Callable[[Completion], None]) -> None:
+    def __init__(
+        self,
+        providers: Completer,
+        scope: CallScope,
+        on_completion: Callable[[Completion], None],
+        on_failure: Callable[[APIError | OutputMismatchError], None] = lambda _: None,
+    ) -> None:
         self._providers = providers
         self._scope = scope
         self._on_completion = on_completion
+        self._on_failure = on_failure
 
     def complete(
         self,
@@ -71,6 +79,10 @@ class RunLLM:
                 raise ConfigurationError(
                     f"{', '.join(unknown)} is no sampling setting.", hint=f"Allowed are {', '.join(allowed)}."
                 ) from None
-        completion = self._providers.complete(request, self._scope)
+        try:
+            completion = self._providers.complete(request, self._scope)
+        except (APIError, OutputMismatchError) as error:
+            self._on_failure(error)
+            raise
         self._on_completion(completion)
         return completion

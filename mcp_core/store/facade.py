@@ -139,12 +139,14 @@ class Store:
         """
         return self._leases.interrupt_lapsed(older_than_seconds)
 
-    def adopt_queued(self, owner: str, limit: int = 100, *, older_than_seconds: float = LAPSED_SECONDS) -> list[Run]:
+    def adopt_queued(
+        self, owner: str, limit: int = 100, *, older_than_seconds: float = LAPSED_SECONDS, run_id: str = ""
+    ) -> list[Run]:
         """Take over queued runs of processes without such a heartbeat, oldest first; returns them as `owner`'s.
 
-        Queued runs that nobody owns are left alone. Of several processes one adopts each.
+        Queued runs that nobody owns are left alone. Of several processes one adopts each. `run_id` names a single one.
         """
-        return self._leases.adopt_queued(owner, limit, older_than_seconds)
+        return self._leases.adopt_queued(owner, limit, older_than_seconds, run_id)
 
     # Reading runs
 

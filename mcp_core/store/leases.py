@@ -59,6 +59,7 @@ class Leases:
         self._dead_queued = Statement(
             _of_dead(now, _QUEUED)
             .where(runs.c.owner.is_not(None), runs.c.owner != bindparam("heir"))
+            .where(or_(bindparam("only") == "", runs.c.id == bindparam("only")))
             .limit(bindparam("most"))
             .with_for_update(of=runs, skip_locked=True),
             engine,
@@ -122,9 +123,9 @@ class Leases:
         rollups.add(run)
         return run
 
-    def adopt_queued(self, owner: str, limit: int, older_than_seconds: float) -> list[Run]:
+    def adopt_queued(self, owner: str, limit: int, older_than_seconds: float, run_id: str) -> list[Run]:
         """Take over at most `limit` queued runs of dead processes, oldest first; returns them as `owner`'s."""
-        values = {"age": round(older_than_seconds * 1e6), "heir": owner, "most": limit}
+        values = {"age": round(older_than_seconds * 1e6), "heir": owner, "most": limit, "only": run_id}
 
         def apply(transaction: Transaction, _: Rollups) -> list[Run]:
             adopted = []

@@ -1,0 +1,156 @@
+"""How a run ends: once, with a checked output, on record before anybody is told."""
+
+import threading
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+from loguru import logger
+from pydantic_core import PydanticSerializationError, to_jsonable_python
+
+from mcp_core.api.live import LiveRun
+from mcp_core.errors import ConfigurationError, ExecutionError, MCPError, StoreError
+from mcp_core.models import Run, RunError, RunOutput, RunStatus, utcnow
+from mcp_core.security.redaction import MASK, redactor
+from mcp_core.store import Store
+
+__all__ = ["Endings", "as_json_data", "checked_output", "error_of", "refuse_masked"]
+
+
+def as_json_data(data: Any, what: str) -> Any:
+    """`data` as what JSON can say: sets become lists, dates text.
+
+    Raises:
+        ExecutionError: it has no JSON; names `what`.
+    """
+    try:
+        return to_jsonable_python(data, inf_nan_mode="null")
+    except (PydanticSerializationError, ValueError, RecursionError) as error:
+        raise ExecutionError(
+            f"{what} is not JSON: {str(error)[:200]}.", hint="Return text, numbers, booleans, lists and mappings."
+        ) from None
+
+
+def checked_output(output: object, kind: str) -> RunOutput:
+    """What an executor returned, with its data as JSON.
+
+    Raises:
+        ExecutionError: it is no `RunOutput`, or its data has no JSON.
+    """
+    if not isinstance(output, RunOutput):
+        raise ExecutionError(
+            f"The executor of {kind} returned {type(output).__name__}, allowed is RunOutput.",
+            hint="Return `RunOutput(text=..., data=...)`.",
+        )
+    if output.data is None:
+        return output
+    return output.model_copy(update={"data": as_json_data(output.data, f"The output data of {kind}")})
+
+
+def refuse_masked(run: Run) -> None:
+    """Raise `ConfigurationError` if the run was given a secret: it is not kept, so the run cannot be made again."""
+    if MASK in str(run.variables) or MASK in str(run.config):
+        raise ConfigurationError(
+            "The run was given a secret, which is not kept.", hint="Open it in the form and fill the secret in again."
+        )
+
+
+def error_of(error: MCPError) -> RunError:
+    """The error as a run's record keeps it, secrets masked."""
+    return RunError(type=type(error).__name__, message=redactor.shapes(error.message), hint=redactor.shapes(error.hint))
+
+
+class Endings:
+    """Ends runs. A record that cannot be written is kept and tried again by `retry`.
+
+    Args:
+        forget: called when an ended run is on record and its process needs to know no more of it.
+    """
+
+    def __init__(self, store: Store, forget: Callable[[LiveRun], None]) -> None:
+        self._store = store
+        self._forget = forget
+        self._lock = threading.Lock()
+        self._unsaved: list[LiveRun] = []
+
+    def finish(
+        self, live: LiveRun, status: RunStatus, *, output: RunOutput | None = None, error: MCPError | None = None
+    ) -> None:
+        """End the run with this status; does nothing if it has ended."""
+        if not live.claim_finish():
+            return
+        live.run = live.run.model_copy(
+            update={
+                "status": status,
+                "finished_at": utcnow(),
+                "usage": live.tally.usage(),
+                "cost_usd": live.tally.cost_usd() if live.sent or live.tally.called else Decimal(0),
+                "cache": live.tally.cache() or live.events.cache_outcome(),
+                "attempts": live.tally.attempts(),
+                # What had come of an answer when its run was stopped is worth reading.
+                "output": redactor.output(output or RunOutput(text=live.events.text_so_far())),
+                "error": None if error is None else error_of(error),
+            }
+        )
+        told = None if error is None else redactor.shapes(str(error))
+        live.events.append("finished", {"status": status.value, **({"error": told} if told else {})})
+        saved = self._save(live)
+        _log(live.run, told)
+        live.events.close()
+        if saved:
+            self._forget(live)
+        live.future.set_result(live.run)
+
+    def refuse(self, run: Run, error: MCPError) -> None:
+        """Record a run that could not begin as failed."""
+        now = utcnow()
+        refused = run.model_copy(
+            update={
+                "status": RunStatus.FAILED,
+                "started_at": now,
+                "finished_at": now,
+                "cost_usd": Decimal(0),
+                "error": error_of(error),
+            }
+        )
+        try:
+            self._store.save_run(refused)
+        except StoreError as store_error:
+            logger.error("Run {} was refused and cannot be recorded: {}", run.id, store_error)
+        _log(refused, redactor.shapes(str(error)))
+
+    def retry(self) -> None:
+        """Try again to record what could not be recorded."""
+        with self._lock:
+            waiting, self._unsaved = self._unsaved, []
+        for live in waiting:
+            if self._save(live):
+                logger.info("The end of run {} is on record now.", live.run.id)
+                self._forget(live)
+
+    def _save(self, live: LiveRun) -> bool:
+        try:
+            if self._store.save_run(live.run, events=live.events.durable()) is False:
+                self._yield_to_others(live)
+        except StoreError as error:
+            logger.error("Run {} ended as {} but cannot be recorded yet: {}", live.run.id, live.run.status, error)
+            with self._lock:
+                self._unsaved.append(live)
+            return False
+        return True
+
+    def _yield_to_others(self, live: LiveRun) -> None:
+        """Another process has ended or taken over the run: what it has on record counts."""
+        stored = self._store.get_run(live.run.id)
+        logger.warning("Run {} was taken from this process; its end here does not count.", live.run.id)
+        if stored is not None:
+            live.run = stored
+
+
+def _log(run: Run, error: str | None) -> None:
+    if run.status is RunStatus.SUCCEEDED:
+        logger.info("Run {} succeeded, cache {}.", run.id, run.cache)
+    elif run.status is RunStatus.FAILED:
+        logger.warning("Run {} failed: {}", run.id, error)
+    else:
+        logger.info("Run {} ended as {}.", run.id, run.status)
