@@ -29,7 +29,7 @@ def open_settings(namespace: "Namespace") -> Settings:
     else:
         level = settings.log_level if settings.log_level in ("ERROR", "CRITICAL") else "WARNING"
         # How a run ended is what the command itself says.
-        configure_logs(settings, redactor.shapes, console_level=level, told_elsewhere=["mcp_core.api.execution"])
+        configure_logs(settings, redactor.shapes, console_level=level, told_elsewhere=["mcp_core.api.endings"])
     return settings
 
 
