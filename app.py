@@ -44,4 +44,5 @@ page = st.navigation(
 )
 ui.current_client()  # where the panel cannot start, the page ends here and says why
 st.title(page.title, icon=page.icon)
-page.run()
+with ui.explained():
+    page.run()

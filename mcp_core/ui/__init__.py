@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     )
     from mcp_core.ui.client import current_actor, current_client
     from mcp_core.ui.task_form import task_picker
+    from mcp_core.ui.trouble import explained
 
 __all__ = [
     "actions",
@@ -31,6 +32,7 @@ __all__ = [
     "charts",
     "current_actor",
     "current_client",
+    "explained",
     "filters",
     "forms",
     "health",
@@ -51,6 +53,7 @@ __all__ = [
 _HOMES = {
     "current_actor": "mcp_core.ui.client",
     "current_client": "mcp_core.ui.client",
+    "explained": "mcp_core.ui.trouble",
     "task_picker": "mcp_core.ui.task_form",
 }
 

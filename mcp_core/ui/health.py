@@ -10,6 +10,7 @@ from mcp_core.api.notes import notes
 from mcp_core.errors import MCPError
 from mcp_core.providers.registry import ProviderHealth, ProviderInfo
 from mcp_core.ui import text
+from mcp_core.ui.trouble import fragment
 
 __all__ = ["banner", "local_model_notice", "model_servers"]
 
@@ -44,7 +45,7 @@ def local_model_notice(client: MCPClient, model: str | None) -> None:
         return
     state = client.providers.local.state
     if state in ("fetching", "loading"):
-        st.fragment(run_every=_LOOK_SECONDS)(_on_its_way)(client)
+        fragment(_on_its_way, every=_LOOK_SECONDS)(client)
     elif state == "absent":
         st.caption(
             ":material/download: The built-in model (98 MB) is fetched once, when it is first asked. "
@@ -115,7 +116,7 @@ def _provider(client: MCPClient, info: ProviderInfo) -> None:
         elif st.button("Test", icon=":material/network_check:", key=f"test.{info.name}", help=_test_help(info)):
             st.session_state[f"tested.{info.name}"] = _test(client, info.name)
     if info.name == LOCAL and info.state in ("fetching", "loading"):
-        st.fragment(run_every=_LOOK_SECONDS)(_on_its_way)(client)
+        fragment(_on_its_way, every=_LOOK_SECONDS)(client)
     elif info.name == LOCAL and info.state == "failed" and client.providers.local.failure:
         st.caption(f":material/error: {text.escape(str(client.providers.local.failure))}")
     st.caption(_about(info))

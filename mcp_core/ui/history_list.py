@@ -17,6 +17,7 @@ from mcp_core.ui.filters import FILTER_KEYS, reset_filters, viewer_zone
 from mcp_core.ui.navigate import show_run
 from mcp_core.ui.notes import show_notes
 from mcp_core.ui.tables import COLUMNS, DEFAULT_COLUMNS, runs_table
+from mcp_core.ui.trouble import fragment
 
 __all__ = [
     "MOST_EXPORTED",
@@ -99,7 +100,7 @@ def history_list(client: MCPClient, where: RunFilter, look: Look) -> None:
     """Draw the table of the runs that match, with its pages and actions."""
     _back_to_first_page_if_asked_anew()
     busy = something_runs(client)
-    st.fragment(run_every=REFRESH_SECONDS if busy else None)(_page)(client, where, look, busy)
+    fragment(_page, every=REFRESH_SECONDS if busy else None)(client, where, look, busy)
 
 
 def _back_to_first_page_if_asked_anew() -> None:

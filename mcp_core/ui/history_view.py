@@ -7,6 +7,7 @@ from mcp_core.ui.filters import Span, run_filter
 from mcp_core.ui.history_list import history_list, something_runs, table_look
 from mcp_core.ui.history_overview import history_overview
 from mcp_core.ui.links import PAGES
+from mcp_core.ui.trouble import fragment
 
 __all__ = ["history_charts", "history_runs", "nothing_has_run"]
 
@@ -30,7 +31,7 @@ def nothing_has_run(client: MCPClient) -> bool:
 def history_charts(client: MCPClient, span: Span) -> None:
     """Figures and charts of all runs in `span`."""
     every = CHART_SECONDS if something_runs(client) else None
-    st.fragment(run_every=every)(history_overview)(client, span)
+    fragment(history_overview, every=every)(client, span)
 
 
 def history_runs(client: MCPClient, span: Span) -> None:

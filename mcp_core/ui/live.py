@@ -6,12 +6,13 @@ from typing import Any
 import streamlit as st
 
 from mcp_core.api.client import MCPClient
-from mcp_core.errors import MCPError
+from mcp_core.errors import ConfigurationError, MCPError
 from mcp_core.models import Run, RunStatus, utcnow
 from mcp_core.ui import output, text
 from mcp_core.ui.client import current_actor
 from mcp_core.ui.follow import Following
 from mcp_core.ui.palette import BADGES, ICONS, label
+from mcp_core.ui.trouble import fragment
 
 __all__ = ["FOLLOW_SECONDS", "live_view", "nothing_yet", "refused", "show"]
 
@@ -35,7 +36,7 @@ def live_view(
     """
     try:
         run = client.runs.get(run_id)
-    except MCPError as error:
+    except ConfigurationError as error:
         st.warning(text.escape(error.message), title="This run is not here", icon=":material/search_off:")
         if error.hint:
             st.markdown(text.escape(error.hint))
@@ -46,7 +47,7 @@ def live_view(
         if finished is not None:
             finished(run)
     else:
-        st.fragment(run_every=FOLLOW_SECONDS)(_follow)(client, run.id, key)
+        fragment(_follow, every=FOLLOW_SECONDS)(client, run.id, key)
     return run
 
 

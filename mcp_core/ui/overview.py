@@ -13,6 +13,7 @@ from mcp_core.ui.choices import DEFAULT_TASK, tasks_of
 from mcp_core.ui.client import current_actor
 from mcp_core.ui.links import PAGES
 from mcp_core.ui.palette import BADGES, ICONS, label
+from mcp_core.ui.trouble import fragment
 
 __all__ = ["SAMPLE_TEXT", "first_steps", "is_new", "recent", "running"]
 
@@ -55,7 +56,7 @@ def running(client: MCPClient) -> None:
     """Runs that go on now, in whichever process; looked at again only while there are any."""
     if _open(client):
         st.subheader("Running now")
-        st.fragment(run_every=_LOOK_SECONDS)(_running)(client)
+        fragment(_running, every=_LOOK_SECONDS)(client)
 
 
 def _open(client: MCPClient) -> list[Run]:

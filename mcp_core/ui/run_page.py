@@ -5,12 +5,13 @@ from functools import partial
 import streamlit as st
 
 from mcp_core.api.client import MCPClient
-from mcp_core.errors import MCPError
+from mcp_core.errors import ConfigurationError, MCPError
 from mcp_core.models import Run
 from mcp_core.ui import actions, live, run_details, text
 from mcp_core.ui.filters import viewer_zone
 from mcp_core.ui.navigate import leave_run
 from mcp_core.ui.run_words import miss_words
+from mcp_core.ui.trouble import fragment
 
 __all__ = ["run_page"]
 
@@ -23,7 +24,7 @@ def run_page(client: MCPClient, run_id: str) -> None:
     st.button("All runs", icon=":material/arrow_back:", type="tertiary", on_click=leave_run, key="leave_run")
     try:
         run = client.runs.get(run_id)
-    except MCPError as error:
+    except ConfigurationError as error:
         st.warning(text.escape(error.message), title="This run is not here", icon=":material/search_off:")
         st.markdown(text.escape(error.hint))
         return
@@ -37,7 +38,7 @@ def run_page(client: MCPClient, run_id: str) -> None:
         _details(client, drawn.id)
         actions.exchange_view(client, drawn)
     else:
-        st.fragment(run_every=REFRESH_SECONDS)(_details)(client, drawn.id)
+        fragment(_details, every=REFRESH_SECONDS)(client, drawn.id)
 
 
 def _head(run: Run) -> None:
