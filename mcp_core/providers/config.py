@@ -131,6 +131,7 @@ def load_providers(settings: Settings) -> dict[str, ProviderConfig]:
     """
     found: dict[str, ProviderConfig] = {}
     if alias := local_alias(settings):
+        _require_model_file(settings)
         found[LOCAL] = ProviderConfig(name=LOCAL, base_url="http://127.0.0.1/v1", models=(alias,))
     if settings.value_of("OPENAI_API_KEY"):
         found["openai"] = ProviderConfig(
@@ -154,6 +155,16 @@ def load_providers(settings: Settings) -> dict[str, ProviderConfig]:
             field="MCP_PROVIDERS_FILE",
         )
     return found
+
+
+def _require_model_file(settings: Settings) -> None:
+    given = settings.local_model.strip()
+    if given and not Path(given).expanduser().is_file():
+        raise ConfigurationError(
+            f"MCP_LOCAL_MODEL names {given}, which is no file.",
+            hint="Set it to the path of a GGUF file, to `off`, or remove it for the bundled model.",
+            field="MCP_LOCAL_MODEL",
+        )
 
 
 def local_alias(settings: Settings) -> str:

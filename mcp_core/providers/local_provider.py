@@ -2,7 +2,7 @@
 
 from mcp_core.control import CancelToken
 from mcp_core.errors import APIError, CircuitOpenError
-from mcp_core.providers.config import ProviderConfig
+from mcp_core.providers.config import BUNDLED_MODEL, ProviderConfig
 from mcp_core.providers.local import LocalModel
 from mcp_core.providers.local_process import LOCAL_PARALLEL
 from mcp_core.providers.server import ModelServer, Progress, Resources
@@ -27,6 +27,11 @@ class LocalServer(ModelServer):
         """State of the process, of what it needs first, or of its circuit while it is left alone."""
         state, circuit = self._local.state, self.breaker.state
         return circuit if state == "running" and circuit != "closed" else state
+
+    def check_model(self, model: str) -> None:
+        """As for any server; the bundled model's name stands for whatever model is served in its place."""
+        if model != BUNDLED_MODEL:
+            super().check_model(model)
 
     def endpoint(self, cancel: CancelToken, progress: Progress) -> tuple[str, str | None]:
         """Base URL and key of the process, fetched and started first where needed; raises as `LocalModel.endpoint`."""

@@ -25,6 +25,15 @@ _PYTHON_TYPES: dict[str, Any] = {
     "date": dt.date,
     "json": JsonValue,
 }
+_WORDS: dict[str, str] = {
+    "string": "text",
+    "text": "text",
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "yes or no",
+    "date": "a date as 2026-01-31",
+    "json": "JSON",
+}
 MAX_TEXT = 1_000_000
 """Longest text of one variable, in characters."""
 
@@ -94,7 +103,9 @@ def validate_variables(specs: Mapping[str, VariableSpec], given: Mapping[str, An
     except ValidationError as error:
         raise ConfigurationError(
             " ".join(_sentence(item, specs) for item in error.errors(include_url=False)[:10]),
-            hint="The task takes: " + (", ".join(specs) or "no variables") + ".",
+            hint="Give: " + ", ".join(f"{name} ({_WORDS[spec.type]})" for name, spec in specs.items()) + "."
+            if specs
+            else "The task takes no variables.",
             field="variables",
         ) from None
     return checked.model_dump(by_alias=True)
@@ -106,5 +117,7 @@ def _sentence(item: Any, specs: Mapping[str, VariableSpec]) -> str:
         return f"The variable `{name}` is missing."
     if item["type"] == "extra_forbidden":
         return f"The task has no variable `{name}`."
-    allowed = f"one of {list(specs[name].choices)}" if specs[name].choices else specs[name].type
-    return f"The variable `{name}` is {str(item['input'])[:80]!r}, allowed is {allowed}: {item['msg']}."
+    if item["type"] == "string_too_long":
+        return f"The variable `{name}` has more than {MAX_TEXT:,} characters."
+    allowed = f"one of {list(specs[name].choices)}" if specs[name].choices else _WORDS[specs[name].type]
+    return f"The variable `{name}` is {str(item['input'])[:80]!r}, allowed is {allowed}."

@@ -196,3 +196,10 @@ def test_a_provider_does_not_change() -> None:
     acme = ProviderConfig(name="a", base_url="http://a/")
     with pytest.raises(ValueError, match="frozen"):
         setattr(acme, "base_url", "http://b")  # noqa: B010  (the type checker knows that it is frozen)
+
+
+def test_a_local_model_that_is_no_file_is_named_at_the_start(tmp_path: Path) -> None:
+    values = {"MCP_DATA_DIR": str(tmp_path), "MCP_LOCAL_MODEL": "/no/such.gguf"}
+    with pytest.raises(ConfigurationError, match=r"names /no/such\.gguf, which is no file") as caught:
+        load_providers(load_settings(values, directory=tmp_path))
+    assert "`off`" in caught.value.hint

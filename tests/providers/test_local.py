@@ -347,3 +347,17 @@ def test_whoever_waits_hears_of_a_mistake_of_ours(tmp_path: Path, monkeypatch: p
         local.endpoint()
     assert local.state == "failed"
     local.close()
+
+
+def test_the_default_model_stands_for_the_one_served_in_its_place(
+    make: MakeProviders, tmp_path: Path, local_model_file: Path
+) -> None:
+    own = tmp_path / "Own Model.gguf"
+    own.symlink_to(local_model_file)
+    providers = make(local=str(own))
+    default = providers.complete(ask(), scope(read_timeout=60))
+    assert default.text.strip()
+    named = ChatRequest(model="local/own-model", messages=ask().messages, temperature=0.0, seed=1, max_tokens=8)
+    assert providers.complete(named, scope(read_timeout=60)).text == default.text
+    with pytest.raises(ConfigurationError, match="has no model"):
+        providers.complete(ChatRequest(model="local/other", messages=ask().messages), scope())
