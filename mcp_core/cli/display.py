@@ -47,7 +47,7 @@ class Display:
             self.shown += text
         elif event.kind == "progress":
             self._progress(event)
-        elif event.kind == "retry" and self._out.watched:
+        elif event.kind == "retry":
             self._retry(event)
 
     def _progress(self, event: RunEvent) -> None:
