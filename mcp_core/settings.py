@@ -6,7 +6,7 @@ Nothing is read at import; `load_settings()` is the factory.
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -43,6 +43,29 @@ _DURATION = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(s|m|h|d)?\s*$", re.IGNORECASE)
 _DURATION_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 _SECRET_ENDINGS = ("KEY", "TOKEN", "SECRET", "PASSWORD")
+_PASSWORD = re.compile(r"://[^:/?#@\s]*:([^@\s]+)@")
+_HIDDEN = ("master_key", "database_url", "redis_url")
+
+_ALLOWED: Mapping[str, str] = {
+    "settings_version": "a whole number from 1",
+    "data_dir": "the path of a directory",
+    "database_url": "a URL as postgresql://USER:PASSWORD@HOST:5432/DATABASE",
+    "cache_backend": "sqlite, memory, filesystem, redis, tiered or the name of an installed cache",
+    "cache_ttl": "a number of seconds above 0, or 90m, 12h, 7d",
+    "cache_max_bytes": "a number of bytes from 1000000, or 500MB, 2GB",
+    "redis_url": "a URL as rediss://:PASSWORD@HOST:6379/0",
+    "workers": "a whole number from 1 to 256",
+    "queue_size": "a whole number from 1 to 1000000",
+    "master_key": "a long random text",
+    "log_level": "DEBUG, INFO, WARNING, ERROR or CRITICAL",
+    "allow_code": "auto, yes or no",
+    "public_url": "an address that begins with http:// or https://",
+    "providers_file": "the path of a TOML file",
+    "scripts_dirs": "paths of directories, separated as in PATH",
+    "notebooks_dirs": "paths of directories, separated as in PATH",
+    "local_model": "the path of a GGUF file, or off",
+}
+"""Field -> what it may be set to, as the hint of a bad value says it."""
 
 
 def _quantity(pattern: re.Pattern[str], units: Mapping[str, int], base: str) -> BeforeValidator:
@@ -69,7 +92,7 @@ class Settings(BaseModel):
     Every one has a default that works on one machine with nothing else installed.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, hide_input_in_errors=True)
 
     settings_version: int = Field(
         SETTINGS_VERSION, ge=1, description="Version of the settings a deployment was written for."
@@ -122,13 +145,24 @@ class Settings(BaseModel):
                 raise ValueError(f"allowed are {', '.join([*CACHE_BACKENDS, *sorted(plugins)])}")
         return value
 
+    @field_validator("database_url", "redis_url")
+    @classmethod
+    def _is_address(cls, value: str) -> str:
+        try:
+            _ = urlsplit(value).port
+        except ValueError:
+            raise ValueError(
+                "it is not a URL that can be read; in a password, write characters such as @ : / [ ] # as %XX"
+            ) from None
+        return value
+
     def value_of(self, name: str) -> str | None:
         """The value of any environment name (a provider's key, say) from the environment, `.env` or secrets."""
         return self._values.get(name)
 
     @property
     def secret_tables(self) -> Mapping[str, Any]:
-        """Tables of the Streamlit secrets file, such as `providers`."""
+        """Tables and lists of the Streamlit secrets file, such as `providers`."""
         return self._secrets
 
     def make_data_dir(self) -> Path:
@@ -137,10 +171,17 @@ class Settings(BaseModel):
         return self.data_dir
 
     def secret_values(self) -> list[str]:
-        """Values that must never be shown: those of names that end as names of secrets do, and passwords in URLs."""
-        named = [value for name, value in self._values.items() if name.upper().endswith(_SECRET_ENDINGS)]
-        urls = [urlsplit(url).password for url in (self.database_url, self.redis_url)]
-        return named + [unquote(password) for password in urls if password]
+        """Values that must never be shown: those of names that end as names of secrets do, and passwords in URLs.
+
+        The tables of the Streamlit secrets file are searched to any depth; one with such a name is secret as a whole.
+        """
+        found: list[str] = []
+        for secret, text in _texts([self._values, self._secrets, self.database_url, self.redis_url]):
+            if secret:
+                found.append(text)
+            for password in _PASSWORD.findall(text):
+                found += [password, unquote(password)]
+        return found
 
     def source_of(self, field: str) -> str:
         """Where a setting came from: `default`, `environment`, `.env` or `secrets.toml`."""
@@ -173,7 +214,7 @@ def load_settings(
         ("environment", environ),
     ):
         for name, value in layer.items():
-            if isinstance(value, Mapping):
+            if isinstance(value, Mapping) or (isinstance(value, list) and not name.startswith("MCP_")):
                 tables[name] = value
             elif value is not None and str(value) != "":
                 values[name] = str(value)
@@ -202,6 +243,20 @@ def load_settings(
     return settings
 
 
+def _texts(value: Any, *, secret: bool = False) -> Iterator[tuple[bool, str]]:
+    """Every value within `value` as text, and whether it, or what it stands in, is named as secrets are."""
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            # A plural is a limit where it is one number (`max_tokens`), and names secrets where it is many.
+            ending = str(name).upper().removesuffix("S" if isinstance(inner, Mapping | list) else "")
+            yield from _texts(inner, secret=secret or ending.endswith(_SECRET_ENDINGS))
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _texts(inner, secret=secret)
+    else:
+        yield secret, str(value)
+
+
 def _secrets(directory: Path) -> Mapping[str, Any]:
     for path in (directory / ".streamlit" / "secrets.toml", Path.home() / ".streamlit" / "secrets.toml"):
         if path.is_file():
@@ -218,9 +273,9 @@ def _explain(error: ValidationError, sources: Mapping[str, str]) -> Configuratio
     first = error.errors(include_url=False)[0]
     field = str(first["loc"][0])
     name = f"MCP_{field.upper()}"
-    shown = "(hidden)" if field == "master_key" else repr(first["input"])
+    shown = "(hidden)" if field in _HIDDEN else repr(first["input"])
     return ConfigurationError(
         f"{name} (from {sources.get(name, 'default')}) is {shown}: {first['msg'].removeprefix('Value error, ')}.",
-        hint=f"{Settings.model_fields[field].description}",
+        hint=f"Set it to {_ALLOWED[field]}, or remove it.",
         field=name,
     )

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mcp_core.errors import ConfigurationError
-from mcp_core.settings import load_settings
+from mcp_core.settings import _ALLOWED, Settings, load_settings
 
 pytestmark = pytest.mark.unit
 
@@ -50,6 +50,9 @@ def test_sizes_have_units(text: str, expected: int, tmp_path: Path) -> None:
         ("MCP_QQQQ", "4", ["MCP_QQQQ", "Known are", "MCP_DATA_DIR"]),
         ("MCP_PUBLIC_URL", "javascript:alert(1)", ["MCP_PUBLIC_URL"]),
         ("MCP_SETTINGS_VERSION", "99", ["version 99", "up to 1"]),
+        ("MCP_DATABASE_URL", "postgresql://ada:hunter2@[host/db", ["MCP_DATABASE_URL", "(hidden)", "URL", "%XX"]),
+        ("MCP_DATABASE_URL", "postgresql://ada:hunter2@host:port/db", ["MCP_DATABASE_URL", "(hidden)", "URL"]),
+        ("MCP_REDIS_URL", "redis://:hunter2[x@host", ["MCP_REDIS_URL", "(hidden)", "URL"]),
     ],
 )
 def test_a_bad_value_or_name_is_explained(name: str, value: str, words: list[str], tmp_path: Path) -> None:
@@ -57,6 +60,19 @@ def test_a_bad_value_or_name_is_explained(name: str, value: str, words: list[str
         load_settings({name: value}, directory=tmp_path)
     for word in words:
         assert word in str(caught.value)
+    assert caught.value.field == name
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("field", Settings.model_fields)
+def test_every_setting_can_say_what_it_may_be(field: str) -> None:
+    assert _ALLOWED[field]
+
+
+def test_the_hint_is_the_fix(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings({"MCP_WORKERS": "abc"}, directory=tmp_path)
+    assert caught.value.hint == "Set it to a whole number from 1 to 256, or remove it."
 
 
 def test_a_broken_secrets_file_is_named(tmp_path: Path) -> None:
@@ -75,3 +91,43 @@ def test_the_master_key_is_not_shown(tmp_path: Path) -> None:
     settings = load_settings({"MCP_MASTER_KEY": "hunter2hunter2"}, directory=tmp_path)
     assert "hunter2" not in repr(settings)
     assert "hunter2" not in settings.model_dump_json()
+
+
+def test_secrets_are_known_wherever_they_stand(tmp_path: Path) -> None:
+    (tmp_path / ".streamlit").mkdir()
+    (tmp_path / ".streamlit" / "secrets.toml").write_text(
+        """
+        TOP_TOKEN = "secret-top"
+        [auth]
+        client_id = "public-id"
+        client_secret = "secret-client"
+        cookie_secret = "secret-cookie"
+        max_tokens = 100000
+        [auth.deep.deeper]
+        password = "secret-deep"
+        [connections.sql]
+        url = "postgresql://ada:secret%2Furl@host/db"
+        [[servers]]
+        api_key = "secret-listed"
+        [tokens]
+        ada = "secret-table"
+        """
+    )
+    settings = load_settings(
+        {"MCP_REDIS_URL": "redis://:secret-redis@host", "MCP_DATABASE_URL": "postgresql://u:secret-db@host/x"},
+        directory=tmp_path,
+    )
+    found = set(settings.secret_values())
+    assert found >= {
+        "secret-top",
+        "secret-client",
+        "secret-cookie",
+        "secret-deep",
+        "secret%2Furl",
+        "secret/url",
+        "secret-listed",
+        "secret-table",
+        "secret-redis",
+        "secret-db",
+    }
+    assert not found & {"public-id", "100000"}
