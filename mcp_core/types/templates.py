@@ -1,15 +1,16 @@
-"""Prompt templates: Jinja2 in a sandbox, strict about what is undefined, bounded in size."""
+"""Prompt templates: Jinja2 in a sandbox, strict about what is undefined, bounded in time and memory."""
 
 import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
-from jinja2 import StrictUndefined, Template, TemplateError, TemplateSyntaxError, UndefinedError, meta
+from jinja2 import Template, TemplateError, TemplateSyntaxError, UndefinedError, meta
 from jinja2.exceptions import SecurityError
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from mcp_core.errors import ConfigurationError
+from mcp_core.types.template_budget import MAX_RENDERED, Budget, current
+from mcp_core.types.template_sandbox import environment, with_counting
 
 __all__ = ["MAX_RENDERED", "find_variables", "render"]
 
@@ -20,38 +21,21 @@ _EVALUATION_ERRORS = (
     ArithmeticError,
     LookupError,
     AttributeError,
+    MemoryError,
     RecursionError,
 )
-
-MAX_RENDERED = 2_000_000
-"""Longest text a template may render to, in characters."""
-
-
-class _Environment(ImmutableSandboxedEnvironment):
-    """The sandbox, with repetition and powers bounded: `"a" * 10**12` would take the machine's memory."""
-
-    intercepted_binops = frozenset(["*", "**"])
-
-    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
-        if operator == "**" and (abs(left) > 10_000 or abs(right) > 64):
-            raise SecurityError("a power is too large")
-        if operator == "*":
-            for value, times in ((left, right), (right, left)):
-                repeated = isinstance(value, str | list | tuple) and isinstance(times, int)
-                if repeated and len(value) * times > MAX_RENDERED:
-                    raise SecurityError("a repetition is too long")
-        return super().call_binop(context, operator, left, right)
-
-
-_environment = _Environment(undefined=StrictUndefined, keep_trailing_newline=False, autoescape=False)
+_WORD = re.compile(r"[^\W\d]\w*")
 
 
 @lru_cache(maxsize=256)
 def _compiled(source: str) -> tuple[Template, tuple[str, ...]]:
-    tree = _environment.parse(source)
-    found = meta.find_undeclared_variables(tree) - set(_environment.globals)
-    in_order = sorted(found, key=lambda name: (_position(source, name), name))
-    return _environment.from_string(tree), tuple(in_order)
+    tree = environment.parse(source)
+    found = meta.find_undeclared_variables(tree) - set(environment.globals)
+    positions: dict[str, int] = {}
+    for word in _WORD.finditer(source):
+        positions.setdefault(word[0], word.start())
+    in_order = sorted(found, key=lambda name: (positions.get(name, len(source)), name))
+    return environment.from_string(with_counting(tree)), tuple(in_order)
 
 
 def _compile(source: str, field: str) -> tuple[Template, tuple[str, ...]]:
@@ -59,10 +43,12 @@ def _compile(source: str, field: str) -> tuple[Template, tuple[str, ...]]:
         return _compiled(source)
     except TemplateSyntaxError as error:
         raise ConfigurationError(
-            f"The {field} has an error in line {error.lineno}: {error.message}.",
+            f"The {field} has an error in line {error.lineno}: {str(error.message).rstrip('.')}.",
             hint="Variables are written {{ name }}, blocks {% if name %}...{% endif %}.",
             field=field,
         ) from None
+    except ValueError:
+        raise ConfigurationError(f"The {field} has a number that is too long.", field=field) from None
     except (RecursionError, MemoryError, OverflowError) as error:
         raise ConfigurationError(f"The {field} is too deeply nested: {type(error).__name__}.", field=field) from None
 
@@ -77,11 +63,6 @@ def find_variables(source: str, *, field: str = "template") -> list[str]:
     return list(found)
 
 
-def _position(source: str, name: str) -> int:
-    match = re.search(rf"\b{re.escape(name)}\b", source)
-    return match.start() if match else len(source)
-
-
 def render(
     source: str, variables: Mapping[str, Any], *, field: str = "template", check: Callable[[], None] | None = None
 ) -> str:
@@ -91,12 +72,14 @@ def render(
         check: called for every piece rendered; raises to stop a template that takes too long.
 
     Raises:
-        ConfigurationError: a variable is undefined, an expression fails or is not allowed, or the result is longer
-            than `MAX_RENDERED`; it names the line and, where there is one, the variable.
+        ConfigurationError: a variable is undefined, an expression fails or is not allowed, the result is longer
+            than `MAX_RENDERED`, or it would take more work than `mcp_core.types.template_budget` allows; it names the
+            line and, where there is one, the variable.
     """
     template, _ = _compile(source, field)
     pieces: list[str] = []
     length = 0
+    budget = current.set(Budget())
     try:
         for piece in template.generate(variables):
             length += len(piece)
@@ -115,18 +98,12 @@ def render(
         raise ConfigurationError(
             f"The {field}, line {_line(error)}, does what a template may not: {error.message}.", field=field
         ) from None
-    except (
-        TemplateError,
-        TypeError,
-        ValueError,
-        ArithmeticError,
-        LookupError,
-        AttributeError,
-        RecursionError,
-    ) as error:
+    except _EVALUATION_ERRORS as error:
         raise ConfigurationError(
             f"The {field}, line {_line(error)}, fails: {type(error).__name__}: {str(error)[:200]}.", field=field
         ) from None
+    finally:
+        current.reset(budget)
     return "".join(pieces)
 
 
