@@ -163,6 +163,7 @@ def test_a_model_of_ones_own_that_is_none_is_a_finding(
     checks: Checks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MCP_LOCAL_MODEL", str(tmp_path / "mine.gguf"))
-    found = checks()["local model"]
+    found = checks()["providers"]
     assert found["status"] == "fail"
-    assert "MCP_LOCAL_MODEL" in found["hint"]
+    assert "MCP_LOCAL_MODEL" in found["message"]
+    assert "`off`" in found["hint"]

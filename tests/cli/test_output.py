@@ -169,11 +169,11 @@ def test_progress_is_a_bar_until_the_answer_begins(terminal: SitDown) -> None:
     assert out.getvalue() == "one\ntwo\n"
 
 
-def test_nobody_is_shown_what_nobody_watches(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_pipe_is_told_of_retries_alone(capsys: pytest.CaptureFixture[str]) -> None:
     with Display(Output()) as display:
         for happened in (event("token", text="x"), event("progress", done=1, total=2), event("retry", error="e")):
             display.show(happened)
-    assert capsys.readouterr() == ("", "")
+    assert capsys.readouterr() == ("", "Asking again: e\n")
 
 
 def test_a_run_on_a_terminal_is_shown_once(
