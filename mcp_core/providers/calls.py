@@ -104,12 +104,10 @@ class Calls:
 
         try:
             fetched, led = self._flights.run(f"{mode}:{explained.key}", lead, cancel=scope.cancel)
-        except OutputMismatchError as error:
+        except (OutputMismatchError, APIError) as error:
             if not leads:
                 error.attempts = ()  # the one who asked has paid, and says so
-            raise
-        except APIError as error:
-            if entry is None or not _is_the_servers_fault(error):
+            if entry is None or isinstance(error, OutputMismatchError) or not _is_the_servers_fault(error):
                 raise
             logger.warning("{} failed, so an expired answer is given: {}", request.model, error.message)
             stale = self._from_entry(server, request, scope, explained, entry, began, attempts=error.attempts)

@@ -63,7 +63,7 @@ class Totals:
             bypass: the cache was not asked.
         hit_ratio: hits and stale of hits, stale and misses; None where the cache was not asked.
         errors: failed, timed out or interrupted.
-        cost_usd: known cost; `unknown_cost` counts the runs whose price is unknown.
+        cost_usd: known cost; `unknown_cost` counts the runs that a model of unknown price has answered.
         saved_usd, saved_seconds: what the cache spared.
         p50_seconds, p95_seconds: latency, exact to 1 %; None where nothing ran.
     """

@@ -54,6 +54,12 @@ def _nano(amount: Decimal | None) -> int:
     return 0 if amount is None else int((amount * NANO).to_integral_value(ROUND_HALF_EVEN))
 
 
+def _was_answered(run: Run) -> bool:
+    """Whether a model gave an answer that has a price, known or not."""
+    used = run.usage.input_tokens or run.usage.output_tokens
+    return bool(used) or any(attempt.status == 200 for attempt in run.attempts)
+
+
 class RollupStatements:
     """The three upserts, compiled once."""
 
@@ -99,7 +105,7 @@ class Rollups:
                     run.usage.input_tokens,
                     run.usage.output_tokens,
                     _nano(run.cost_usd),
-                    int(run.cost_usd is None),
+                    int(run.cost_usd is None and _was_answered(run)),
                     _nano(run.cache.saved_usd),
                     _micros(run.cache.saved_seconds),
                     _micros(duration),

@@ -9,8 +9,9 @@ import pytest
 from sqlalchemy import select, text
 
 from mcp_core.errors import ConfigurationError
-from mcp_core.models import CacheOutcome, Run, RunError, RunStatus, Usage, new_id
+from mcp_core.models import Attempt, CacheOutcome, Run, RunError, RunStatus, Usage, new_id
 from mcp_core.store import RunFilter, Store
+from mcp_core.store.schema import rollup_latency
 from mcp_core.store.schema import runs as runs_table
 from tests.store.backends import OnPostgreSQL, OnSQLite
 from tests.store.samples import NOON, finished, running
@@ -198,6 +199,21 @@ class ReadingContract:
         assert nothing.hit_ratio is None
         assert nothing.p50_seconds is None
 
+    def test_a_price_is_unknown_only_where_a_model_has_answered(self, store: Store) -> None:
+        nothing = {"cost_usd": None, "usage": Usage(), "cache": CacheOutcome(), "at": NOON}
+        tried = Attempt(number=1, provider="acme", model="large", status=500, started_at=NOON, duration_seconds=1)
+        answered = tried.model_copy(update={"number": 2, "status": 200})
+        script = finished(**nothing, type="python_script", model=None)
+        refused = finished(**nothing, status=RunStatus.FAILED, attempts=(tried,))
+        silent = finished(**nothing, attempts=(tried, answered))
+        stopped = finished(**{**nothing, "usage": Usage(output_tokens=3)}, status=RunStatus.CANCELLED)
+        for run, unknown in ((script, 0), (refused, 0), (silent, 1), (stopped, 2), (finished(at=NOON), 2)):
+            store.save_run(run)
+            assert store.totals(*_DAY).unknown_cost == unknown
+        saved = store.get_run(script.id)
+        assert saved is not None
+        assert saved.cost_usd is None
+
     def test_money_adds_up_exactly(self, store: Store) -> None:
         for _ in range(30):
             store.save_run(finished(at=NOON, cost_usd=Decimal("0.000000123")), wait=False)
@@ -221,6 +237,21 @@ class ReadingContract:
         by_model = store.latency_frame(*_DAY, group="model").set_index("model")
         assert dict(by_model["runs"]) == {"acme/large": 1, "local/small": 100}
         assert list(store.latency_frame(*_DAY)["runs"]) == [101]
+
+    def test_no_period_is_left_out_however_many_there_are(self, store: Store) -> None:
+        first = 500_000
+        rows = [
+            {"hour": first + 24 * day, "type": "t", "provider": "", "model": "m", "cached": 0, "bucket": b, "runs": 1}
+            for day in range(365)
+            for b in range(300)
+        ]
+        with store._database.engine.begin() as connection:
+            connection.execute(rollup_latency.insert(), rows)
+        since = datetime.fromtimestamp(first * 3600, UTC)
+        found = store.latency_frame(since, since + timedelta(days=365), by="day", quantiles=(0.5,))
+        assert len(found) == 365
+        assert set(found["runs"]) == {300}
+        assert found["p50"].nunique() == 1
 
     def test_errors_by_kind(self, store: Store, history: list[Run]) -> None:
         found = store.error_frame(_DAY[0], NOON + timedelta(days=2), by="day")

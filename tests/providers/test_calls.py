@@ -365,6 +365,7 @@ def test_32_at_once_share_a_failure(acme: Providers, server: FaultyServer) -> No
     assert {type(r) for r in results} == {APIError}
     assert {r.status for r in results} == {400}
     assert server.calls < 32
+    assert sum(len(r.attempts) for r in results) == server.calls, "only who asked has attempts"
 
 
 def test_when_the_first_is_cancelled_another_takes_over(acme: Providers, server: FaultyServer) -> None:
