@@ -24,6 +24,10 @@ LOG_FILE = "panel.log"
 
 _WARNING = logger.level("WARNING").no
 _CONTEXT = ("run_id", "actor", "task")
+_LONGEST = 64_000
+"""Characters of one text in a line; the rest is cut."""
+_MARGIN = 1000
+"""What is redacted beyond the cut: half a key is one, too."""
 
 
 class _Intercept(logging.Handler):
@@ -35,8 +39,17 @@ class _Intercept(logging.Handler):
             level: str | int = logger.level(record.levelname).name
         except ValueError:
             level = record.levelno
-        message = record.getMessage()
+        try:
+            message = record.getMessage()
+        except Exception:  # noqa: BLE001 - whatever a caller's arguments do to its own message is not raised into it
+            self.handleError(record)
+            return
         logger.opt(exception=record.exc_info, depth=6).patch(_named(record.name)).log(level, "{}", message)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the standard library's name
+        """Log that a message could not be written: the original would print its arguments, secrets and all."""
+        message = record.msg if isinstance(record.msg, str) else type(record.msg).__name__
+        logger.patch(_named(record.name)).warning("A message does not fit its arguments: {}", message)
 
 
 def _named(name: str) -> Callable[["Record"], None]:
@@ -50,30 +63,43 @@ def _as_json(record: "Record", redact: Callable[[str], str]) -> str:
     line: dict[str, Any] = {
         "at": record["time"].isoformat(),
         "level": record["level"].name,
-        "message": record["message"],
+        "message": _cut(record["message"], redact),
         "logger": record["name"],
         "line": record["line"],
         "thread": record["thread"].name,
         "process": record["process"].id,
     }
-    line.update(record["extra"])
-    exception = record["exception"]
-    if exception is not None:
-        line["exception"] = "".join(traceback.format_exception(exception.type, exception.value, exception.traceback))
+    line.update(
+        (name, _cut(value, redact) if isinstance(value, str) else value) for name, value in record["extra"].items()
+    )
+    exception = _exception(record, redact)
+    if exception:
+        line["exception"] = exception
     return redact(json.dumps(line, ensure_ascii=False, default=str))
 
 
 def _as_text(record: "Record", redact: Callable[[str], str]) -> str:
     context = " ".join(str(record["extra"][name]) for name in _CONTEXT if name in record["extra"])
-    text = f"{record['time']:%H:%M:%S} {record['level'].name:<8} {record['message']}"
+    text = f"{record['time']:%H:%M:%S} {record['level'].name:<8} {_cut(record['message'], redact)}"
     if context:
         text += f"  ({context})"
-    exception = record["exception"]
-    if exception is not None:
-        text += (
-            "\n" + "".join(traceback.format_exception(exception.type, exception.value, exception.traceback)).rstrip()
-        )
-    return redact(text)
+    exception = _exception(record, redact).rstrip()
+    return redact(f"{text}\n{exception}" if exception else text)
+
+
+def _exception(record: "Record", redact: Callable[[str], str]) -> str:
+    found = record["exception"]
+    if found is None:
+        return ""
+    text = "".join(traceback.format_exception(found.type, found.value, found.traceback))
+    # Its end says what happened.
+    return text if len(text) <= _LONGEST else f"…{redact(text[-_LONGEST - _MARGIN :])[-_LONGEST:]}"
+
+
+def _cut(text: str, redact: Callable[[str], str]) -> str:
+    if len(text) <= _LONGEST:
+        return text
+    return f"{redact(text[: _LONGEST + _MARGIN])[:_LONGEST]}… ({len(text):,} characters in all)"
 
 
 def _format(render: Callable[["Record", Callable[[str], str]], str], redact: Callable[[str], str]) -> Any:

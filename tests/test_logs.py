@@ -11,7 +11,7 @@ import pytest
 from loguru import logger
 
 from mcp_core.logs import LOG_FILE, configure_logs, set_level
-from mcp_core.security.redaction import Redactor
+from mcp_core.security.redaction import MASK, Redactor
 from mcp_core.settings import Settings, load_settings
 
 pytestmark = pytest.mark.unit
@@ -89,3 +89,57 @@ def test_as_a_library_it_is_silent() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert (done.stdout, done.stderr) == ("done\n", "")
+
+
+def test_a_known_secret_is_masked_whatever_json_makes_of_it(settings: Settings) -> None:
+    secret = 'pass"word\\with\ttraps'
+    redactor = Redactor()
+    redactor.learn([secret])
+    configure_logs(settings, redactor.shapes, console=False)
+    logger.bind(key=secret).warning("The answer was <{}>.", secret)
+    (line,) = lines(settings)
+    assert (line["message"], line["key"]) == (f"The answer was <{MASK}>.", MASK)
+
+
+def test_a_message_that_does_not_fit_its_arguments_harms_nobody(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Hostile:
+        def __str__(self) -> str:
+            raise RuntimeError("no text")
+
+    configure_logs(settings, Redactor().shapes, console=False)
+    logging.getLogger("elsewhere").warning("%d of them", SECRET)
+    logging.getLogger("elsewhere").warning(Hostile())
+    logging.getLogger("elsewhere").warning("still here")
+    assert [line["message"] for line in lines(settings)] == [
+        "A message does not fit its arguments: %d of them",
+        "A message does not fit its arguments: Hostile",
+        "still here",
+    ]
+    assert {line["logger"] for line in lines(settings)} == {"elsewhere"}
+    assert SECRET not in capsys.readouterr().err
+
+
+def test_a_very_long_line_is_cut_and_still_json(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs(settings, Redactor().shapes)
+    try:
+        raise ValueError("e" * 200_000)
+    except ValueError:
+        logger.bind(body="b" * 200_000).exception("m" * 200_000)
+    (line,) = lines(settings)
+    assert str(line["message"]).endswith("… (200,000 characters in all)")
+    assert str(line["body"]).endswith("… (200,000 characters in all)")
+    assert str(line["exception"]).startswith("…eee")
+    assert len(json.dumps(line)) < 200_000
+    assert len(capsys.readouterr().err) < 150_000
+
+
+@pytest.mark.parametrize("before", range(63_960, 64_001, 8))
+def test_a_cut_shows_no_half_of_a_key(settings: Settings, before: int) -> None:
+    redactor = Redactor()
+    redactor.learn(["hunter2" * 5])
+    configure_logs(settings, redactor.shapes, console=False)
+    logger.warning("{}", "x" * before + "hunter2" * 5 + "x" * 3000)
+    (line,) = lines(settings)
+    assert "hunter2" not in str(line["message"])
