@@ -101,9 +101,10 @@ def model_servers(client: MCPClient) -> None:
 
 
 def _provider(client: MCPClient, info: ProviderInfo) -> None:
-    words, icon, colour = _STATES.get(info.state, ("Key is there", ":material/key:", "green"))
+    tested: ProviderHealth | None = st.session_state.get(f"tested.{info.name}")
+    words, icon, colour = _STATES.get(info.state, ("Not tested", ":material/help:", "gray"))
     if info.name != LOCAL and info.state == "ready":
-        words, icon, colour = "Ready", ":material/check_circle:", "green"
+        words, icon, colour = _tested_state(tested)
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         with st.container(horizontal=True, vertical_alignment="center", gap="small", width="content"):
             st.markdown(f"**{text.escape(info.name)}**", width="content")
@@ -115,14 +116,23 @@ def _provider(client: MCPClient, info: ProviderInfo) -> None:
                 st.rerun()
         elif st.button("Test", icon=":material/network_check:", key=f"test.{info.name}", help=_test_help(info)):
             st.session_state[f"tested.{info.name}"] = _test(client, info.name)
+            st.rerun()
     if info.name == LOCAL and info.state in ("fetching", "loading"):
         fragment(_on_its_way, every=_LOOK_SECONDS)(client)
     elif info.name == LOCAL and info.state == "failed" and client.providers.local.failure:
         st.caption(f":material/error: {text.escape(str(client.providers.local.failure))}")
     st.caption(_about(info))
-    tested: ProviderHealth | None = st.session_state.get(f"tested.{info.name}")
     if tested is not None:
         _outcome(tested)
+
+
+def _tested_state(tested: ProviderHealth | None) -> tuple[str, str, str]:
+    """What is known of a server that has been set up: nothing, before it was asked."""
+    if tested is None:
+        return "Not tested", ":material/help:", "gray"
+    if tested.ok:
+        return "Answers", ":material/check_circle:", "green"
+    return "Does not answer", ":material/error:", "red"
 
 
 def _test_help(info: ProviderInfo) -> str:
