@@ -27,7 +27,7 @@ def migrate(database: Database) -> None:
     """Create or upgrade the tables; does nothing where they are as this code expects.
 
     Raises:
-        StoreError: the database is newer than this code, or cannot be changed.
+        StoreError: the database is newer than this code, is of no version it knows, or cannot be changed.
     """
     try:
         with database.engine.connect() as connection:
@@ -55,7 +55,7 @@ def _upgrade(database: Database, connection: Connection) -> None:
         found = schema_version(connection)
         if _is_current(database, found):
             return
-        _run_alembic(connection)
+        _run_alembic(database, connection, found)
     logger.info("The history at {} went from version {} to {}.", database.place, found or "none", SCHEMA_VERSION)
 
 
@@ -68,12 +68,20 @@ def _is_current(database: Database, found: str | None) -> bool:
     return found == SCHEMA_VERSION
 
 
-def _run_alembic(connection: Connection) -> None:
+def _run_alembic(database: Database, connection: Connection, found: str | None) -> None:
     from alembic import command
     from alembic.config import Config
+    from alembic.util.exc import CommandError
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    try:
+        command.upgrade(config, "head")
+    except CommandError as error:
+        raise StoreError(
+            f"The history at {database.place} is of version {found or 'none'!r}, from which there is no way to "
+            f"{SCHEMA_VERSION}: {error}.",
+            hint="Is it another program's database? Name another history by MCP_DATABASE_URL, or restore a backup.",
+        ) from error

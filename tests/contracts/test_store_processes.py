@@ -206,6 +206,13 @@ class SharingContract:
             open_store(url, data_dir=tmp_path)
         assert "Update" in caught.value.hint
 
+    def test_a_history_of_no_known_version_is_refused(self, store: Store, url: str, tmp_path: Path) -> None:
+        store.close()
+        self.change(url, "UPDATE alembic_version SET version_num = '0000deadbeef'")
+        with pytest.raises(StoreError, match="version '0000deadbeef'") as caught:
+            open_store(url, data_dir=tmp_path)
+        assert "MCP_DATABASE_URL" in caught.value.hint
+
     def test_foreign_tables_are_left_alone(self, url: str, tmp_path: Path) -> None:
         self.change(url, "CREATE TABLE runs (precious TEXT)")
         with pytest.raises(StoreError, match="already exists"):
