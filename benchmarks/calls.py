@@ -29,13 +29,13 @@ MEMORY_HIT_TARGET = 0.0005
 SQLITE_HIT_TARGET = 0.001
 
 
-def panel(directory: Path, url: str, backend: str) -> MCPClient:
-    """A client whose provider `bench` is the stand-in server."""
+def panel(directory: Path, url: str, backend: str, **more: str) -> MCPClient:
+    """A client whose provider `bench` is the stand-in server; `more` are further settings."""
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "providers.toml").write_text(
         f'version = 1\n[providers.bench]\nprotocol = "openai"\nbase_url = "{url}"\nmodels = ["m"]\n'
     )
-    values = {"MCP_DATA_DIR": str(directory), "MCP_CACHE_BACKEND": backend, "MCP_LOCAL_MODEL": "off"}
+    values = {"MCP_DATA_DIR": str(directory), "MCP_CACHE_BACKEND": backend, "MCP_LOCAL_MODEL": "off", **more}
     return MCPClient(load_settings(values, directory=directory))
 
 

@@ -21,6 +21,7 @@ class Figure:
     Attributes:
         ratio: value by baseline, where there is a baseline.
         target: what the ratio (or, without a baseline, the value) should not exceed; None for information.
+        at_least: whether the target is what it should reach instead.
     """
 
     name: str
@@ -30,13 +31,22 @@ class Figure:
     ratio: float | None = None
     target: float | None = None
     ok: bool | None = None
+    at_least: bool = False
 
 
-def figure(name: str, value: float, unit: str, *, baseline: float | None = None, target: float | None = None) -> Figure:
+def figure(
+    name: str,
+    value: float,
+    unit: str,
+    *,
+    baseline: float | None = None,
+    target: float | None = None,
+    at_least: bool = False,
+) -> Figure:
     """A figure with its ratio and verdict worked out."""
     ratio = value / baseline if baseline else None
     judged = ratio if ratio is not None else value
-    ok = None if target is None else judged <= target
+    ok = None if target is None else (judged >= target if at_least else judged <= target)
     return Figure(
         name,
         float(f"{value:.5g}"),
@@ -45,6 +55,7 @@ def figure(name: str, value: float, unit: str, *, baseline: float | None = None,
         None if ratio is None else round(ratio, 3),
         target,
         ok,
+        at_least,
     )
 
 
@@ -55,7 +66,9 @@ def report(figures: list[Figure], *, as_json: bool) -> None:
         return
     for item in figures:
         ratio = "" if item.ratio is None else f"{item.ratio:8.2f}x"
-        verdict = "" if item.ok is None else f"  target {item.target}: {'ok' if item.ok else 'MISSED'}"
+        sign = ">= " if item.at_least else ""
+        said = "ok" if item.ok else "MISSED"
+        verdict = "" if item.ok is None else f"  target {sign}{item.target:g}: {said}"
         print(f"{item.name:52} {item.value:10.4g} {item.unit:4} {ratio:9}{verdict}")
 
 
