@@ -233,15 +233,15 @@ class Run(Frozen):
 
     @property
     def duration_seconds(self) -> float | None:
-        """Seconds from start to finish; None while the run is open or where it never started."""
+        """Seconds from start to finish, not below 0 (clocks jump); None while it is open or where it never started."""
         if self.started_at is None or self.finished_at is None:
             return None
-        return (self.finished_at - self.started_at).total_seconds()
+        return max(0.0, (self.finished_at - self.started_at).total_seconds())
 
     @property
     def queued_seconds(self) -> float | None:
-        """Seconds from creation to start; None where it has not started."""
-        return None if self.started_at is None else (self.started_at - self.created_at).total_seconds()
+        """Seconds from creation to start, not below 0; None where it has not started."""
+        return None if self.started_at is None else max(0.0, (self.started_at - self.created_at).total_seconds())
 
     def as_json(self) -> dict[str, Any]:
         """The run as JSON-compatible data: the shape of CLI `--json`, the web API and exports."""

@@ -184,9 +184,11 @@ class Engine:
 
     def _claim(self, live: LiveRun) -> bool:
         """Mark the run as running; False if it was taken from this process while it waited."""
-        live.token.deadline = time.monotonic() + live.config.timeout
-        live.run = live.run.model_copy(update={"status": RunStatus.RUNNING, "started_at": utcnow()})
-        waited = time.monotonic() - live.submitted > 1.0
+        live.began = time.monotonic()
+        live.token.deadline = live.began + live.config.timeout
+        started = max(live.run.created_at, utcnow())
+        live.run = live.run.model_copy(update={"status": RunStatus.RUNNING, "started_at": started})
+        waited = live.began - live.submitted > 1.0
         if self._store.save_run(live.run, wait=waited) is False:
             self._leave(live)
             return False
@@ -286,9 +288,9 @@ class Engine:
 
     # Runs that a process which is gone left queued
 
-    def _adopt_queued(self) -> None:
+    def _adopt_queued(self, lease_seconds: float) -> None:
         if free := self._pool.free():
-            for run in self._store.adopt_queued(self.owner, free):
+            for run in self._store.adopt_queued(self.owner, free, older_than_seconds=lease_seconds):
                 self._adopt(run)
 
     def _adopt(self, run: Run) -> None:

@@ -93,7 +93,7 @@ class LiveRun:
 
     Attributes:
         sent: whether anything was sent to a model server.
-        submitted: `time.monotonic()` of its submission.
+        submitted, began: `time.monotonic()` of its submission, and of its start.
     """
 
     def __init__(
@@ -113,7 +113,7 @@ class LiveRun:
         self.definition = definition
         self.stream = stream
         self.sent = False
-        self.submitted = time.monotonic()
+        self.submitted = self.began = time.monotonic()
         self.events = EventLog(run.id)
         self.token = CancelToken()
         self.tally = Tally()

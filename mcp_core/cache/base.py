@@ -8,6 +8,9 @@ from decimal import Decimal
 
 __all__ = ["Cache", "CacheSize", "Entry"]
 
+_SKEW_SECONDS = 300.0
+"""How far the clocks of hosts that share a cache may differ."""
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -36,8 +39,15 @@ class Entry:
     labels: Mapping[str, str] = field(default_factory=dict)
 
     def is_fresh(self, now: float | None = None) -> bool:
-        """Whether it has not expired at `now` (Unix time; default the present)."""
-        return self.expires_at is None or self.expires_at > (time.time() if now is None else now)
+        """Whether it has not expired at `now` (Unix time; default the present).
+
+        One that can expire but comes from the future does not count as fresh: it was stored while the clock was
+        wrong, and nobody can say when its time is up.
+        """
+        if self.expires_at is None:
+            return True
+        now = time.time() if now is None else now
+        return self.expires_at > now and self.created_at <= now + _SKEW_SECONDS
 
     def age_seconds(self, now: float | None = None) -> float:
         """Seconds since it was stored, not below 0 (clocks jump)."""

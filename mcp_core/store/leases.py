@@ -138,7 +138,10 @@ class Leases:
 
 
 def _of_dead(now: ColumnElement[int], status: str) -> Select[Any]:
+    # A heartbeat from far in the future is of before the clock was set back, and says nothing about now.
     alive = select(leases.c.owner).where(
-        leases.c.owner == runs.c.owner, leases.c.heartbeat_at >= now - bindparam("age")
+        leases.c.owner == runs.c.owner,
+        leases.c.heartbeat_at >= now - bindparam("age"),
+        leases.c.heartbeat_at <= now + bindparam("age"),
     )
     return select(runs).where(runs.c.status == status, ~alive.exists()).order_by(runs.c.created_at, runs.c.id)
