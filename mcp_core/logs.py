@@ -3,8 +3,10 @@
 As a library `mcp_core` is silent; `configure_logs` is called by the app and the command line.
 """
 
+import errno
 import json
 import logging
+import os
 import sys
 import traceback
 from collections.abc import Callable, Collection
@@ -158,6 +160,9 @@ def configure_logs(
     try:
         settings.make_data_dir()
         path.parent.mkdir(exist_ok=True)
+        if not os.access(path if path.exists() else path.parent, os.W_OK):
+            # Asked now: found out at the first line, it would be told again with every one, and not by our redaction.
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         logger.add(
             path,
             level=settings.log_level,

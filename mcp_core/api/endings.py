@@ -1,7 +1,9 @@
 """How a run ends: once, with a checked output, on record before anybody is told."""
 
 import threading
+import time
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -82,7 +84,7 @@ class Endings:
         live.run = live.run.model_copy(
             update={
                 "status": status,
-                "finished_at": utcnow(),
+                "finished_at": _ended_at(live),
                 "usage": live.tally.usage(),
                 "cost_usd": live.tally.cost_usd() if live.sent or live.tally.called else Decimal(0),
                 "cache": live.tally.cache() or live.events.cache_outcome(),
@@ -123,17 +125,23 @@ class Endings:
         """Try again to record what could not be recorded."""
         with self._lock:
             waiting, self._unsaved = self._unsaved, []
-        for live in waiting:
-            if self._save(live):
-                logger.info("The end of run {} is on record now.", live.run.id)
-                self._forget(live)
+        for position, live in enumerate(waiting):
+            if not self._save(live, again=True):
+                # Each try may take as long as the history's longest wait. The one that failed goes to the end of the
+                # line: what the history will never take must not keep the others waiting.
+                with self._lock:
+                    self._unsaved[:0] = waiting[position + 1 :]
+                return
+            logger.info("The end of run {} is on record now.", live.run.id)
+            self._forget(live)
 
-    def _save(self, live: LiveRun) -> bool:
+    def _save(self, live: LiveRun, *, again: bool = False) -> bool:
         try:
             if self._store.save_run(live.run, events=live.events.durable()) is False:
                 self._yield_to_others(live)
         except StoreError as error:
-            logger.error("Run {} ended as {} but cannot be recorded yet: {}", live.run.id, live.run.status, error)
+            level = "DEBUG" if again else "ERROR"
+            logger.log(level, "Run {} ended as {} but cannot be recorded yet: {}", live.run.id, live.run.status, error)
             with self._lock:
                 self._unsaved.append(live)
             return False
@@ -145,6 +153,13 @@ class Endings:
         logger.warning("Run {} was taken from this process; its end here does not count.", live.run.id)
         if stored is not None:
             live.run = stored
+
+
+def _ended_at(live: LiveRun) -> datetime:
+    """Now, by the clock that does not jump: how long a run took is right whatever is done to the other one."""
+    if live.run.started_at is None:
+        return max(live.run.created_at, utcnow())
+    return live.run.started_at + timedelta(seconds=time.monotonic() - live.began)
 
 
 def _log(run: Run, error: str | None) -> None:

@@ -30,7 +30,7 @@ class Pulse:
         live: gives the runs to look after.
         abandon: ends a run whose executor does not listen.
         endings: records again what could not be recorded.
-        adopt: takes over queued runs of dead processes; None to leave them to others.
+        adopt: takes over queued runs of processes not heard of for so many seconds; None to leave them to others.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class Pulse:
         live: Callable[[], list[LiveRun]],
         abandon: Callable[[LiveRun], None],
         endings: Endings,
-        adopt: Callable[[], None] | None,
+        adopt: Callable[[float], None] | None,
     ) -> None:
         self._store = store
         self._owner = owner
@@ -51,6 +51,7 @@ class Pulse:
         self._adopt = adopt
         self._stop = threading.Event()
         self._told: dict[str, float] = {}
+        self._steadiness = _Steadiness()
         self._thread = threading.Thread(target=self._run, name="mcp-pulse", daemon=True)
 
     def start(self) -> None:
@@ -77,10 +78,7 @@ class Pulse:
             self._try(self._endings.retry)
             if time.monotonic() >= due:
                 due = time.monotonic() + HEARTBEAT_SECONDS
-                self._try(partial(self._store.heartbeat, self._owner))
-                self._try(self._interrupt_lapsed)
-                if self._adopt is not None:
-                    self._try(self._adopt)
+                self._try(self._look_after_leases)
 
     def _try(self, step: Callable[[], None]) -> None:
         """Without this thread no run keeps its lease or its time limit, so nothing may end it."""
@@ -104,9 +102,40 @@ class Pulse:
     def _flush(self, live: list[LiveRun]) -> None:
         for run in live:
             if events := run.events.unstored():
-                self._store.add_events(run.run.id, events)
+                # All of them in one transaction: with hundreds of runs in the queue, one each would hold up the work.
+                self._store.add_events(run.run.id, events, wait=False)
         self._store.flush()
+
+    def _look_after_leases(self) -> None:
+        self._store.heartbeat(self._owner)
+        if self._steadiness.beat():
+            self._try(self._interrupt_lapsed)
+            if self._adopt is not None:
+                self._try(partial(self._adopt, LEASE_SECONDS))
 
     def _interrupt_lapsed(self) -> None:
         for run in self._store.interrupt_lapsed(older_than_seconds=LEASE_SECONDS):
             logger.warning("Run {} was interrupted: the process that ran it is gone.", run.id)
+
+
+class _Steadiness:
+    """Whether this process's own heartbeats come in time, so that it may judge those of others.
+
+    After a jump of the clock, a suspended machine or a history that was locked, everybody's heartbeat looks old for a
+    while: others get the length of a lease to be heard again.
+    """
+
+    def __init__(self) -> None:
+        self._last: tuple[float, float] | None = None
+        self._trusted_from = 0.0
+
+    def beat(self) -> bool:
+        """Note a heartbeat; returns whether leases may be judged."""
+        now, wall = time.monotonic(), time.time()
+        if self._last is not None:
+            gap, by_the_clock = now - self._last[0], wall - self._last[1]
+            if gap > LEASE_SECONDS / 2 or abs(by_the_clock - gap) > LEASE_SECONDS / 4:
+                logger.warning("The clock jumped or this process was held up; nobody is taken for dead for a while.")
+                self._trusted_from = now + LEASE_SECONDS
+        self._last = now, wall
+        return now >= self._trusted_from

@@ -229,7 +229,7 @@ def _is_damaged(path: Path) -> bool:
     with closing(sqlite3.connect(path, timeout=BUSY_SECONDS)) as connection:
         try:
             # Reading the schema and the newest rows finds what a cut or overwritten file looks like, at once.
-            for table in _tables(connection) & set(metadata.tables):
+            for table in _tables(connection) & {*metadata.tables, "alembic_version"}:
                 connection.execute(f"SELECT * FROM {table} LIMIT 1").fetchone()  # noqa: S608  (a name of our own)
         except sqlite3.DatabaseError as error:
             if error.sqlite_errorcode & 0xFF in _DAMAGED:
