@@ -152,8 +152,13 @@ class Engine:
 
     def _wait_for_the_end(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds
-        while self.live() and time.monotonic() < deadline:
+        while self._unfinished() and time.monotonic() < deadline:
             time.sleep(0.02)
+
+    def _unfinished(self) -> bool:
+        # A run that has ended is not over before its end is recorded.
+        with self._lock:
+            return any(not live.future.done() for live in self._live.values())
 
     # One run, on a worker or on the thread of a caller that waits
 

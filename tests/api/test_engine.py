@@ -252,8 +252,8 @@ def test_aexecute_waits_without_blocking_and_cancels_with_its_task(panel: MCPCli
             await task
 
     asyncio.run(scenario())
-    until(lambda: not panel.runs.live())
-    assert panel.runs.list()[0][0].status is RunStatus.CANCELLED
+    until(lambda: panel.runs.list()[0][0].status is RunStatus.CANCELLED)
+    assert panel.runs.live() == []
 
 
 def test_a_wrong_variable_is_refused_and_recorded(panel: MCPClient) -> None:
