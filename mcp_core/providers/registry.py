@@ -3,8 +3,8 @@
 import functools
 import threading
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from loguru import logger
 
@@ -42,6 +42,8 @@ class ProviderInfo:
         state: `ready`, `no key`; for the local one `absent`, `fetching`, `ready`, `loading`, `running` or `failed`;
             for all `open` while it is left alone after failures in a row, `half-open` once it may be asked again.
         retry_in_seconds: until it is asked again; None unless `open`.
+        api_key_env: name of the setting that holds the key; empty where it takes none.
+        headers: headers of a call beside those of any JSON request, the key as `$NAME`.
     """
 
     name: str
@@ -51,6 +53,8 @@ class ProviderInfo:
     models: tuple[str, ...]
     state: str
     retry_in_seconds: float | None = None
+    api_key_env: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +134,8 @@ class Providers:
                 models=server.config.models,
                 state=server.state,
                 retry_in_seconds=server.breaker.retry_in_seconds,
+                api_key_env=server.config.api_key_env,
+                headers=server.shown_headers,
             )
             for name, server in self._servers.items()
         ]

@@ -156,6 +156,12 @@ class ModelServer:
             **self.protocol.headers(key),
         }
 
+    @property
+    def shown_headers(self) -> dict[str, str]:
+        """Headers of its own for a person to see, with the name of the key, as in a shell, for the key."""
+        name = self.config.api_key_env
+        return {**self.config.headers, **self.protocol.headers(f"${name}" if name else None)}
+
     def target(self, model: str, key: str | None) -> Target:
         """Whom a call is for, for sentences about its failure."""
         return Target(

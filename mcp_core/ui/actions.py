@@ -111,7 +111,8 @@ def _curl(client: MCPClient, run: Run) -> str | None:
     exchange = exchange_of(client.runs.events(run.id))
     if exchange is None and run.cache.original_run_id:
         exchange = exchange_of(client.runs.events(run.cache.original_run_id))
-    code = snippets.as_curl(exchange, f"{provider.upper().replace('-', '_')}_API_KEY")
+    info = next((info for info in client.providers.list() if info.name == provider), None)
+    code = snippets.as_curl(exchange, info.headers if info else {}, info.api_key_env if info else "")
     if code is None:
         st.caption("Nothing was sent for this run. Run it without cache, and the request can be copied here.")
     return code
@@ -132,12 +133,12 @@ def exchange_view(client: MCPClient, run: Run, *, key: str = "run") -> None:
         if exchange is None:
             st.caption("Nothing went over the wire: the answer came from the cache, or the run ended before.")
             if run.cache.original_run_id:
-                st.caption(f"First asked by run `{run.cache.original_run_id}`.")
+                st.caption(f"First asked by run {text.code(run.cache.original_run_id)}.")
             return
         data = exchange.data
         st.caption(f"Request to {text.escape(str(data.get('url', '')))}")
         _body(data.get("request"))
-        st.caption(f"Response, status {data.get('status', '?')}")
+        st.caption(f"Response, status {text.escape(str(data.get('status', '?')))}")
         _body(data.get("response"))
 
 

@@ -52,10 +52,11 @@ def as_python(run: Run) -> str:
     )
 
 
-def as_curl(exchange: RunEvent | None, key_name: str) -> str | None:
+def as_curl(exchange: RunEvent | None, headers: Mapping[str, str], key_name: str) -> str | None:
     """The request as it went to the model server; None where there was none that can be repeated.
 
     Args:
+        headers: those of the provider, with `$KEY_NAME` for the key.
         key_name: environment variable that holds the key; empty where the server takes none.
     """
     data: Mapping[str, Any] = exchange.data if exchange else {}
@@ -63,10 +64,10 @@ def as_curl(exchange: RunEvent | None, key_name: str) -> str | None:
     if not isinstance(url, str) or not isinstance(request, str) or not _is_json(request):
         return None
     lines = [f"curl {shlex.quote(url)}", "-H 'Content-Type: application/json'"]
-    if key_name and url.rstrip("/").endswith("/messages"):
-        lines += [f'-H "x-api-key: ${key_name}"', "-H 'anthropic-version: 2023-06-01'"]
-    elif key_name:
-        lines.append(f'-H "Authorization: Bearer ${key_name}"')
+    for name, value in headers.items():
+        # The shell puts the key in between double quotes alone.
+        has_key = bool(key_name) and value in (f"${key_name}", f"Bearer ${key_name}")
+        lines.append(f'-H "{name}: {value}"' if has_key else f"-H {shlex.quote(f'{name}: {value}')}")
     lines.append(f"--data {shlex.quote(request)}")
     return " \\\n  ".join(lines)
 

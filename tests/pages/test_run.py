@@ -246,7 +246,7 @@ def test_sharing_gives_links_and_the_same_as_command_python_and_curl(panel: Pane
     way = page.get_by_key("run.way")
     way.set_value("curl").run()
     assert page.code[2].value.startswith(f"curl {panel.server.url}/chat/completions")
-    assert "$ACME_API_KEY" in page.code[2].value
+    assert '-H "Authorization: Bearer $ACME_KEY"' in page.code[2].value
     assert KEY not in shown(page)
 
 

@@ -23,12 +23,25 @@ def test_the_list_of_providers(make: MakeProviders) -> None:
         '[providers.bare]\nprotocol = "anthropic"\nbase_url = "http://bare.example"\napi_key_env = "BARE_KEY"\n',
         local="",
     )
+    bearer = {"Authorization": "Bearer $ACME_KEY"}
+    version = {"x-api-key": "$BARE_KEY", "anthropic-version": "2023-06-01"}
     assert providers.list() == [
         ProviderInfo("local", "openai", "http://127.0.0.1/v1", True, ("smollm2-135m-instruct",), "absent"),
-        ProviderInfo("acme", "openai", "https://acme.example/v1", True, ("a",), "ready"),
-        ProviderInfo("bare", "anthropic", "http://bare.example", False, (), "no key"),
+        ProviderInfo("acme", "openai", "https://acme.example/v1", True, ("a",), "ready", None, "ACME_KEY", bearer),
+        ProviderInfo("bare", "anthropic", "http://bare.example", False, (), "no key", None, "BARE_KEY", version),
     ]
     assert KEY not in repr(providers.list())
+
+
+def test_headers_are_those_of_the_dialect_and_none_carry_a_key_where_there_is_none(make: MakeProviders) -> None:
+    providers = make(
+        '[providers.blue]\nbase_url = "https://x.openai.azure.com/openai"\napi_key_env = "ACME_KEY"\n'
+        'headers = { X-Team = "a $b" }\n'
+        '[providers.open]\nbase_url = "http://open.example/v1"\n'
+    )
+    found = {info.name: info for info in providers.list()}
+    assert found["blue"].headers == {"X-Team": "a $b", "api-key": "$ACME_KEY"}
+    assert (found["open"].headers, found["open"].api_key_env) == ({}, "")
 
 
 def test_models_are_those_configured_or_the_servers_own(make: MakeProviders, server: FaultyServer) -> None:

@@ -71,9 +71,12 @@ def exchange(url: str, request: object) -> RunEvent:
     return RunEvent(run_id="r1", seq=1, kind="exchange", at=utcnow(), data={"url": url, "request": request})
 
 
+BEARER = {"Authorization": "Bearer $ACME_KEY"}
+
+
 def test_curl_repeats_the_request_with_the_key_by_name() -> None:
     body = json.dumps({"messages": [{"role": "user", "content": HOSTILE}]})
-    command = snippets.as_curl(exchange("https://a.example/v1/chat/completions", body), "ACME_KEY")
+    command = snippets.as_curl(exchange("https://a.example/v1/chat/completions", body), BEARER, "ACME_KEY")
     assert command is not None
     words = shlex.split(command)
     assert words[:2] == ["curl", "https://a.example/v1/chat/completions"]
@@ -82,18 +85,28 @@ def test_curl_repeats_the_request_with_the_key_by_name() -> None:
 
 
 def test_curl_of_the_anthropic_protocol_has_its_headers() -> None:
-    command = snippets.as_curl(exchange("https://a.example/v1/messages", "{}"), "ACME_KEY")
+    headers = {
+        "x-api-key": "$ACME_KEY",
+        "anthropic-version": "2023-06-01",
+        "X-Team": HOSTILE,
+        "X-Not": "$ACME_KEY;$(x)",
+    }
+    command = snippets.as_curl(exchange("https://a.example/v1/messages", "{}"), headers, "ACME_KEY")
     assert command is not None
-    assert "x-api-key: $ACME_KEY" in shlex.split(command)
-    assert "anthropic-version: 2023-06-01" in shlex.split(command)
+    assert '-H "x-api-key: $ACME_KEY"' in command
+    words = shlex.split(command.replace("\\\n", ""))
+    assert words[5:12:2] == [f"{name}: {value}" for name, value in headers.items()]
+    assert '"X-' not in command
 
 
 @pytest.mark.parametrize(
     "event", [None, exchange("https://a.example", '{"cut": "of'), exchange("https://a.example", 3)]
 )
 def test_there_is_no_curl_without_a_whole_request(event: RunEvent | None) -> None:
-    assert snippets.as_curl(event, "K") is None
+    assert snippets.as_curl(event, {}, "K") is None
 
 
 def test_curl_without_a_key_sends_none() -> None:
-    assert "Authorization" not in (snippets.as_curl(exchange("http://localhost/v1/chat/completions", "{}"), "") or "")
+    assert "Authorization" not in (
+        snippets.as_curl(exchange("http://localhost/v1/chat/completions", "{}"), {}, "") or ""
+    )

@@ -177,3 +177,10 @@ def test_times_are_told_from_now_and_with_their_zone() -> None:
     assert text.moment(now) == "2026-11-04 12:00:00 UTC"
     assert text.moment(now, timezone(timedelta(hours=1), "CET")) == "2026-11-04 13:00:00 CET"
     assert text.moment(None) == "never"
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [("abc123", "` abc123 `"), ("a`b", "`` a`b ``"), ("[x](http://e)", "` [x](http://e) `")]
+)
+def test_an_id_stands_in_code_and_cannot_leave_it(value: str, shown: str) -> None:
+    assert text.code(value) == shown
