@@ -98,7 +98,9 @@ def repeat_runs(client: MCPClient, ids: Sequence[str], actor: Actor) -> None:
         try:
             client.runs.repeat(run_id, actor=actor)
         except MCPError as error:
-            leave_note(f"Run {run_id[:12]} was not repeated: {text.escape(str(error))}", icon=":material/error:")
+            leave_note(
+                f"Run {text.escape(run_id[:12])} was not repeated: {text.escape(str(error))}", icon=":material/error:"
+            )
             break
         done += 1
     if done:
@@ -112,5 +114,5 @@ def cancel_runs(client: MCPClient, ids: Sequence[str], actor: Actor) -> None:
         try:
             stopped += client.runs.cancel(run_id, actor=actor)
         except MCPError as error:
-            leave_note(f"Run {run_id[:12]} goes on: {text.escape(str(error))}", icon=":material/error:")
+            leave_note(f"Run {text.escape(run_id[:12])} goes on: {text.escape(str(error))}", icon=":material/error:")
     leave_note(f"Cancelled {text.count(stopped, 'runs')}.", icon=":material/cancel:")

@@ -27,6 +27,8 @@ __all__ = ["cache_entries", "cache_figures", "clear_cache", "delete_entry", "hel
 ENTRIES_A_PAGE: Final = 50
 LONGEST_SHOWN: Final = 50_000
 """Characters of an entry's body that a page draws."""
+_MARGIN: Final = 1000
+"""What is redacted beyond the cut: half a key is one, too."""
 
 Breakdown = Literal["model", "type", "task"]
 
@@ -195,7 +197,7 @@ def _entry(client: MCPClient, entry: Entry) -> None:
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="center"):
             words = f"Stored {text.moment(_at(entry.created_at), viewer_zone())}, {_until(entry)}"
-            st.caption(f"{words} · key `{entry.key}`")
+            st.caption(f"{words} · key {text.code(entry.key)}")
         with st.container(horizontal=True):
             if entry.run_id and st.button("Open its run", icon=":material/arrow_forward:", key="entry_run"):
                 st.switch_page(PAGES["history"], query_params={"run": entry.run_id})
@@ -214,8 +216,10 @@ def _readable(entry: Entry) -> str:
     body = entry.body.decode("utf-8", "replace")
     with suppress(ValueError, RecursionError):
         body = json.dumps(json.loads(body), indent=2, ensure_ascii=False)
-    body = redactor.shapes(body)
-    return body if len(body) <= LONGEST_SHOWN else f"{body[:LONGEST_SHOWN]}\n… {len(body):,} characters in all"
+    shown = redactor.shapes(body[: LONGEST_SHOWN + _MARGIN])
+    if len(body) <= LONGEST_SHOWN:
+        return shown
+    return f"{shown[:LONGEST_SHOWN]}\n… {len(body):,} characters in all"
 
 
 def _at(moment: float) -> datetime:

@@ -16,7 +16,7 @@ class Following:
 
     Attributes:
         seq: the last event read.
-        tokens: pieces of text that came, which is about the number of tokens.
+        tokens: pieces of text that came, which is about the number of tokens; an event may join several.
         retries: `retry` events in order: {attempt, wait_seconds, error}.
         progress: the last `progress` event: {done, total, unit}; None where there was none.
         cache: the last `cache` event: {outcome, age_seconds}; None before the cache was asked.
@@ -73,7 +73,8 @@ class Following:
         if not isinstance(text, str) or not text:
             return
         self._pieces.append(text)
-        self.tokens += 1
+        count = event.data.get("count", 1)
+        self.tokens += count if isinstance(count, int) and count > 0 else 1
         self.first_token_at = self.first_token_at or event.at
         self.last_token_at = event.at
 

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 import streamlit as st
 
@@ -20,7 +20,8 @@ class ModelOffers:
     """Names of the models of one client. Servers are asked in the background: a slow one holds up no page."""
 
     def __init__(self, client: MCPClient) -> None:
-        self._client = client
+        # Whoever keeps these offers by their client must not keep the client alive through them.
+        self._client = ref(client)
         self._lock = threading.Lock()
         self._asked: float | None = None
         self._names = tuple(f"{info.name}/{model}" for info in client.providers.list() for model in info.models)
@@ -35,7 +36,10 @@ class ModelOffers:
             return self._names
 
     def _ask(self) -> None:
-        found = tuple(name for listed in self._client.providers.models() for name in listed.models)
+        client = self._client()
+        if client is None:
+            return
+        found = tuple(name for listed in client.providers.models() for name in listed.models)
         with self._lock:
             self._names = found or self._names
 

@@ -46,7 +46,7 @@ def _head(run: Run) -> None:
     words = [
         f"{text.escape(run.type)} run",
         f"asked {text.moment(run.created_at, viewer_zone())} by {text.escape(run.actor_id)}",
-        f"id `{run.id}`",
+        f"id {text.code(run.id)}",
     ]
     if run.tags:
         words.append("tags " + ", ".join(text.escape(tag) for tag in run.tags))
@@ -56,7 +56,9 @@ def _head(run: Run) -> None:
         with st.container(horizontal=True):
             for words_for_it, run_id in linked:
                 if run_id:
-                    run_details.run_button(f"{words_for_it} run {run_id[:12]}", run_id, key=f"go_{words_for_it}")
+                    run_details.run_button(
+                        f"{words_for_it} run {text.escape(run_id[:12])}", run_id, key=f"go_{words_for_it}"
+                    )
 
 
 def _files(client: MCPClient, run: Run) -> None:

@@ -8,6 +8,7 @@ from streamlit.testing.v1 import AppTest
 from mcp_core.cache.base import Cache, Entry
 from mcp_core.cache.sqlite import SQLiteCache
 from mcp_core.types.llm_prompt import LLMPromptConfig
+from mcp_core.ui.cache_view import LONGEST_SHOWN, _readable
 from tests.faulty import chat
 from tests.made_runs import seed, week_of_runs
 from tests.pages.conftest import KEY, Panel, shown
@@ -187,3 +188,13 @@ def test_a_cache_that_cannot_be_read_is_named_and_the_figures_stay(
     assert not page.dataframe
     assert metric(page, "Entries") == "unknown"
     assert metric(page, "Hit ratio") == "25 %"
+
+
+def test_a_huge_entry_is_cut_before_it_is_searched_and_shows_no_half_of_a_key() -> None:
+    secret = "sk-proj-" + "hunter2" * 5
+    for before in range(LONGEST_SHOWN - 60, LONGEST_SHOWN + 1, 6):
+        body = f"{'x ' * (before // 2)}{secret} {'a-' * 400_000}".encode()
+        shown_body = _readable(Entry("k", body))
+        assert "hunter2" not in shown_body
+        assert shown_body.endswith("characters in all")
+        assert len(shown_body) < LONGEST_SHOWN + 100

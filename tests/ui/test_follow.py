@@ -51,3 +51,10 @@ def test_cache_and_notes_are_kept() -> None:
     reading.take([event(1, "cache", outcome="miss"), event(2, "log", message="cell 3")])
     assert reading.cache == {"outcome": "miss"}
     assert reading.note == "cell 3"
+
+
+@pytest.mark.parametrize(("count", "tokens"), [(7, 8), (1, 2), (0, 2), ("many", 2), (None, 2)])
+def test_an_event_that_joins_tokens_counts_as_many(count: object, tokens: int) -> None:
+    reading = Following()
+    reading.take([event(1, "token", text="It "), event(2, "token", text="rains all day", count=count)])
+    assert reading.tokens == tokens
