@@ -3,8 +3,9 @@
 from argparse import Namespace
 
 from mcp_core.cli.dates import parse_since
-from mcp_core.cli.output import Output, ago, money, seconds, size
+from mcp_core.cli.output import Output, money, seconds
 from mcp_core.cli.session import open_client
+from mcp_core.formats import file_size, ratio
 
 __all__ = ["clear", "stats"]
 
@@ -16,18 +17,17 @@ def stats(namespace: Namespace, out: Output) -> int:
     if out.as_json:
         out.document(found)
         return 0
-    ratio = found["hit_ratio"]
     entries = "unknown" if found["entries"] is None else f"{found['entries']:,}"
     rows = [
         ("backend", found["backend"]),
         ("entries", entries),
-        ("size", f"{size(found['size_bytes'])} of {size(found['max_bytes'])}"),
-        ("fresh for", ago(found["ttl_seconds"])),
+        ("size", f"{file_size(found['size_bytes'])} of {file_size(found['max_bytes'])}"),
+        ("fresh for", seconds(found["ttl_seconds"])),
         ("hits", f"{found['hits']:,}"),
         ("misses", f"{found['misses']:,}"),
         ("stale answers", f"{found['stale']:,}"),
         ("bypassed", f"{found['bypass']:,}"),
-        ("hit ratio", "unknown" if ratio is None else f"{ratio:.1%}"),
+        ("hit ratio", ratio(found["hit_ratio"])),
         ("money saved", money(found["saved_usd"])),
         ("time saved", seconds(found["saved_seconds"])),
     ]
@@ -39,7 +39,7 @@ def clear(namespace: Namespace, out: Output) -> int:
     """Forget all answers, once a person has said so."""
     with open_client(namespace) as client:
         held = client.cache.size()
-        question = f"Forget all {held.entries:,} remembered answers ({size(held.size_bytes)})?"
+        question = f"Forget all {held.entries:,} remembered answers ({file_size(held.size_bytes)})?"
         if not out.confirm(question, yes=namespace.yes):
             out.note("Nothing was cleared.")
             return 1

@@ -3,7 +3,8 @@
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from mcp_core.cli.output import Output, plain, progress_bar, size
+from mcp_core.cli.output import Output, plain, progress_bar
+from mcp_core.formats import file_size
 from mcp_core.models import RunEvent
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class Display:
                 self.shown += "\n"
             return
         if unit == "bytes":
-            amount = f"{size(done)} of {size(bounded)}" if bounded else size(done)
+            amount = f"{file_size(done)} of {file_size(bounded)}" if bounded else file_size(done)
         else:
             amount = f"{done:g} of {bounded:g} {unit or ''}" if bounded else f"{done:g} {unit or ''}"
         what = plain(str(event.data.get("what") or "Working"))

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 from mcp_core.api.exports import ExportFormat, export
 from mcp_core.cli.dates import parse_since
-from mcp_core.cli.output import Output, ago, cost, money, plain, seconds, when
+from mcp_core.cli.output import Output, cost, money, plain, seconds
 from mcp_core.cli.session import open_client
 from mcp_core.errors import ConfigurationError
+from mcp_core.formats import age, moment
 from mcp_core.models import Run, RunEvent, RunStatus
 from mcp_core.store import RunFilter
 
@@ -147,7 +148,7 @@ def _row(run: Run) -> list[str]:
 def _details(run: Run) -> list[tuple[str, str]]:
     cache: str = run.cache.outcome
     if run.cache.age_seconds is not None:
-        cache += f", {ago(run.cache.age_seconds)} old"
+        cache += f", {age(run.cache.age_seconds)} old"
     if run.cache.saved_seconds is not None:
         cache += f", saved {seconds(run.cache.saved_seconds)}"
     if run.cache.saved_usd is not None:
@@ -157,7 +158,7 @@ def _details(run: Run) -> list[tuple[str, str]]:
         ("task", f"{run.name} ({run.type})" if run.name else run.type),
         ("status", run.status.value),
         ("model", run.model or "-"),
-        ("created", f"{when(run.created_at)} UTC"),
+        ("created", moment(run.created_at)),
         ("queued", seconds(run.queued_seconds)),
         ("took", seconds(run.duration_seconds)),
         ("tokens", f"{run.usage.input_tokens:,} in, {run.usage.output_tokens:,} out"),

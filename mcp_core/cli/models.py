@@ -3,8 +3,9 @@
 from argparse import Namespace
 from typing import TYPE_CHECKING
 
-from mcp_core.cli.output import Output, progress_bar, size
+from mcp_core.cli.output import Output, progress_bar
 from mcp_core.cli.session import open_client, open_settings
+from mcp_core.formats import file_size
 from mcp_core.providers.config import LOCAL, local_alias
 from mcp_core.providers.model_file import ensure_model, model_path
 
@@ -70,6 +71,6 @@ def _fetch(settings: "Settings", out: Output) -> "Path":
         task = bar.add_task("Fetching the local model", amount="", total=None)
 
         def show(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total, amount=f"{size(done)} of {size(total)}")
+            bar.update(task, completed=done, total=total, amount=f"{file_size(done)} of {file_size(total)}")
 
         return ensure_model(settings, show)

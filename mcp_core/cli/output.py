@@ -5,10 +5,10 @@ import os
 import sys
 import unicodedata
 from collections.abc import Iterable, Sequence
-from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TextIO
 
+from mcp_core import formats
 from mcp_core.errors import ConfigurationError, MCPError
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from mcp_core.models import Run
 
-__all__ = ["Output", "ago", "cost", "money", "plain", "progress_bar", "seconds", "size", "when"]
+__all__ = ["Output", "cost", "money", "plain", "progress_bar", "seconds"]
 
 
 class Output:
@@ -171,57 +171,15 @@ def progress_bar() -> "Progress":
 
 
 def seconds(value: float | None) -> str:
-    """A duration for people: `130 ms`, `1.2 s`, `3 min 5 s`; `-` for None."""
-    if value is None:
-        return "-"
-    if value < 1:
-        return f"{value * 1000:.0f} ms"
-    if value < 60:
-        return f"{value:.1f} s"
-    minutes, rest = divmod(round(value), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s"
-    return f"{minutes // 60} h {minutes % 60} min"
+    """A duration for people; `-` for None, where nothing has begun or ended."""
+    return "-" if value is None else formats.seconds(value)
 
 
 def money(value: Decimal | str | None) -> str:
-    """Dollars for people: `$0.0012`, `$12.50`; `unknown` for None, which is not zero."""
-    if value is None:
-        return "unknown"
-    amount = Decimal(value)
-    if amount == 0:
-        return "$0"
-    if amount < Decimal("0.01"):
-        return f"${amount:.2g}" if amount >= Decimal("0.0001") else f"${amount:.1e}"
-    return f"${amount:,.2f}"
+    """Dollars for people; `unknown` for None, which is not zero."""
+    return formats.money(None if value is None else Decimal(value))
 
 
 def cost(run: "Run") -> str:
     """What a run cost, for people; `-` where no model was asked."""
     return "-" if run.cost_usd is None and not run.attempts else money(run.cost_usd)
-
-
-def size(value: float | None) -> str:
-    """Bytes for people: `640 B`, `98.4 MB`; `-` for None."""
-    if value is None:
-        return "-"
-    for unit in ("B", "kB", "MB", "GB"):
-        if value < 1000:
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
-        value /= 1000
-    return f"{value:.1f} TB"
-
-
-def when(value: datetime | None) -> str:
-    """A moment for people, in UTC: `2026-01-31 14:05:09`; `-` for None."""
-    return "-" if value is None else f"{value:%Y-%m-%d %H:%M:%S}"
-
-
-def ago(value: float | None) -> str:
-    """An age in one unit: `3 min`, `2 d`; `-` for None. `value` is seconds."""
-    if value is None:
-        return "-"
-    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
-        if value >= length:
-            return f"{value / length:.0f} {unit}"
-    return f"{value:.0f} s"

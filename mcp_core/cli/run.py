@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from mcp_core.api.handle import RunHandle
 from mcp_core.cli.display import Display
-from mcp_core.cli.output import Output, ago, cost, plain, seconds
+from mcp_core.cli.output import Output, cost, plain, seconds
 from mcp_core.cli.program import CANCELLED, FAILED, TERMINATED, Terminated
 from mcp_core.cli.session import open_client
 from mcp_core.cli.variables import read_variables
 from mcp_core.errors import ConfigurationError, MCPError
+from mcp_core.formats import age
 from mcp_core.models import Run, RunStatus, new_id
 from mcp_core.types.base import BaseMCPConfig
 
@@ -124,7 +125,7 @@ def _print_answer(run: Run, shown: str, out: Output) -> None:
 def _summary(run: Run) -> str:
     cache = f"cache {run.cache.outcome}"
     if run.cache.age_seconds is not None:
-        cache += f" ({ago(run.cache.age_seconds)} old)"
+        cache += f" ({age(run.cache.age_seconds)} old)"
     return " · ".join(
         [
             run.status.value,
