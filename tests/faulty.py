@@ -27,6 +27,7 @@ from typing import Any, Self
 
 __all__ = [
     "CERTIFICATE",
+    "Answer",
     "Connection",
     "FaultyServer",
     "Received",

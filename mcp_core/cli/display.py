@@ -50,6 +50,8 @@ class Display:
             self._progress(event)
         elif event.kind == "retry":
             self._retry(event)
+        elif event.kind == "fallback" and self._out.watched:
+            self._fallback(event)
 
     def _progress(self, event: RunEvent) -> None:
         done, total, unit = (event.data.get(name) for name in ("done", "total", "unit"))
@@ -75,13 +77,20 @@ class Display:
         self._bar.start()
 
     def _retry(self, event: RunEvent) -> None:
+        self._begin_anew()
+        wait, error = event.data.get("wait_seconds"), event.data.get("error")
+        pause = f" in {wait:.1f} s" if isinstance(wait, int | float) else ""
+        self._out.note(f"Asking again{pause}: {error}" if error else f"Asking again{pause}.")
+
+    def _fallback(self, event: RunEvent) -> None:
+        self._begin_anew()
+        self._out.note(f"{event.data.get('error')} Asking {event.data.get('to')} instead.")
+
+    def _begin_anew(self) -> None:
         self._remove_bar()
         if self.shown:
             self._out.line()
             self.shown = ""
-        wait, error = event.data.get("wait_seconds"), event.data.get("error")
-        pause = f" in {wait:.1f} s" if isinstance(wait, int | float) else ""
-        self._out.note(f"Asking again{pause}: {error}" if error else f"Asking again{pause}.")
 
     def _remove_bar(self) -> None:
         if self._bar is not None:

@@ -43,6 +43,8 @@ class ChatRequest:
     Attributes:
         model: `provider/model`.
         output_schema: JSON schema the answer has to match.
+        fallbacks: models, as `provider/model`, asked one after the other where the one before fails for a reason of
+            its server; no part of the cache key, since an answer is remembered under the model that gave it.
         sample: index of this sample among several of the same request; part of the cache key, never sent.
     """
 
@@ -57,6 +59,7 @@ class ChatRequest:
     seed: int | None = None
     output_schema: Mapping[str, Any] | None = None
     sample: int = 0
+    fallbacks: tuple[str, ...] = ()
 
     @property
     def provider(self) -> str:
@@ -113,7 +116,8 @@ class CallScope:
 
     Attributes:
         run_id, run_type, task, tenant: labels for cache entries; `tenant` also isolates them.
-        emit: receives `(kind, data)`: `token` {text}, `retry` {attempt, wait_seconds, error}, `cache` {outcome, ...},
+        emit: receives `(kind, data)`: `token` {text}, `retry` {attempt, wait_seconds, error},
+            `fallback` {from, to, error}, `cache` {outcome, ...},
             `exchange` {url, request, status, response} (redacted and bounded).
         before_wire: called before anything is sent: the place to make the run's record durable.
         stream: whether to ask for a stream even where nobody has to wait for it.

@@ -15,6 +15,7 @@ from mcp_core.errors import APIError, CacheError, ExecutionError, OutputMismatch
 from mcp_core.models import Attempt, CacheOutcome, Usage
 from mcp_core.providers.answers import Answer, remembered_answer
 from mcp_core.providers.base import CallScope, ChatRequest, Completion
+from mcp_core.providers.failures import is_the_servers_fault
 from mcp_core.providers.prices import Prices
 from mcp_core.providers.retry import with_retries
 from mcp_core.providers.server import ModelServer
@@ -68,8 +69,13 @@ class Calls:
         entry = self._cache.get(cache_key(_parts(server, request, scope)))
         return entry if entry is not None and (entry.is_fresh() or scope.policy.mode == "only") else None
 
-    def complete(self, server: ModelServer, request: ChatRequest, scope: CallScope) -> Completion:
+    def complete(
+        self, server: ModelServer, request: ChatRequest, scope: CallScope, *, expired: bool = True
+    ) -> Completion:
         """The answer to `request`.
+
+        Args:
+            expired: whether an expired answer is better than the server's failure.
 
         Raises:
             ConfigurationError, APIError, ExecutionError: as `Providers.complete` says.
@@ -107,7 +113,8 @@ class Calls:
         except (OutputMismatchError, APIError) as error:
             if not leads:
                 error.attempts = ()  # the one who asked has paid, and says so
-            if entry is None or isinstance(error, OutputMismatchError) or not _is_the_servers_fault(error):
+            gone = not expired or isinstance(error, OutputMismatchError) or not is_the_servers_fault(error)
+            if entry is None or gone:
                 raise
             logger.warning("{} failed, so an expired answer is given: {}", request.model, error.message)
             stale = self._from_entry(server, request, scope, explained, entry, began, attempts=error.attempts)
@@ -123,6 +130,17 @@ class Calls:
                 fetched, CacheOutcome(outcome="miss", key=explained.key, parts=explained.parts), scope, began
             )
         return self._shared(fetched, scope, explained, began)
+
+    def expired(
+        self, server: ModelServer, request: ChatRequest, scope: CallScope, *, attempts: tuple[Attempt, ...]
+    ) -> Completion | None:
+        """What the cache has for a request that nobody answers, fresh or not; None where it has nothing."""
+        began = scope.clock()
+        explained = self.explain(server, request, scope)
+        entry = self._cache.get(explained.key)
+        if entry is None:
+            return None
+        return self._from_entry(server, request, scope, explained, entry, began, attempts=attempts)
 
     def _lead(self, server: ModelServer, request: ChatRequest, scope: CallScope, key: str) -> _Fetched:
         if scope.policy.mode == "use":
@@ -260,7 +278,3 @@ def _completion(
 def _pieces(text: str) -> Iterator[str]:
     size = max(1, -(-len(text) // _REPLAY_PIECES))
     return (text[start : start + size] for start in range(0, len(text), size))
-
-
-def _is_the_servers_fault(error: APIError) -> bool:
-    return error.transient or error.status is None or error.status in (200, *range(500, 600))

@@ -10,7 +10,16 @@ from mcp_core.errors import APIError
 from mcp_core.models import utcnow
 from mcp_core.providers.redact import mask_bytes, quote
 
-__all__ = ["MAX_RETRY_AFTER", "TRANSIENT", "AnswerError", "Target", "http_failure", "located", "retry_after_seconds"]
+__all__ = [
+    "MAX_RETRY_AFTER",
+    "TRANSIENT",
+    "AnswerError",
+    "Target",
+    "http_failure",
+    "is_the_servers_fault",
+    "located",
+    "retry_after_seconds",
+]
 
 TRANSIENT = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 """HTTP statuses after which the same request may succeed."""
@@ -62,6 +71,11 @@ class Target:
     def secrets(self) -> tuple[str, ...]:
         """What no text may show."""
         return (self.api_key,) if self.api_key else ()
+
+
+def is_the_servers_fault(error: APIError) -> bool:
+    """Whether the same request may succeed at another time or at another server."""
+    return error.transient or error.status is None or error.status in (200, *range(500, 600))
 
 
 def located(error: AnswerError, target: Target, *, status: int | None = 200) -> APIError:

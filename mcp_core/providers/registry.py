@@ -14,6 +14,7 @@ from mcp_core.errors import ConfigurationError, MCPError
 from mcp_core.providers.base import CallScope, ChatRequest, Completion
 from mcp_core.providers.calls import Calls, KeyExplanation
 from mcp_core.providers.config import LOCAL, load_providers
+from mcp_core.providers.fallback import complete_in_turn
 from mcp_core.providers.local import LocalModel
 from mcp_core.providers.local_provider import LocalServer
 from mcp_core.providers.prices import Prices
@@ -105,7 +106,7 @@ class Providers:
     def complete(self, request: ChatRequest, scope: CallScope) -> Completion:
         """The answer to `request`: from the cache, from an equal call under way, or from the model server.
 
-        Emits `cache`, `exchange`, `token`, `retry` and `progress` events to the scope.
+        Emits `cache`, `exchange`, `token`, `retry`, `fallback` and `progress` events to the scope.
 
         Raises:
             ConfigurationError: provider or model are unknown, or a key is missing.
@@ -113,7 +114,11 @@ class Providers:
             ExecutionError: the answer does not match the schema, or the cache alone was asked and has none.
             RunCancelledError, RunTimeoutError, RunInterruptedError: the work should stop.
         """
-        return self._calls.complete(self._find(request.provider), request, scope)
+        server = self._find(request.provider)
+        if not request.fallbacks:
+            return self._calls.complete(server, request, scope)
+        others = [self._find(model.partition("/")[0]) for model in request.fallbacks]
+        return complete_in_turn(self._calls, [server, *others], request, scope)
 
     def explain_key(self, request: ChatRequest, scope: CallScope) -> KeyExplanation:
         """The cache key of `request` and a hash of each of its parts, without asking anybody."""

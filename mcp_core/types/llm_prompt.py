@@ -46,6 +46,25 @@ class LLMPromptConfig(BaseMCPConfig):
         examples=[DEFAULT_MODEL],
         json_schema_extra={"widget": "model"},
     )
+    fallbacks: tuple[
+        Annotated[
+            str,
+            Field(
+                pattern=r"^[A-Za-z0-9_.-]+/\S+$",
+                max_length=300,
+                title="Fallback",
+                examples=["openai/gpt-4o-mini"],
+                json_schema_extra={"widget": "model"},
+            ),
+        ],
+        ...,
+    ] = Field(
+        (),
+        max_length=8,
+        title="Fallbacks",
+        description="Models asked in turn where the one before is down, overloaded or missing.",
+        json_schema_extra={"advanced": True},
+    )
     temperature: float = Field(
         0.0,
         ge=0,
@@ -160,6 +179,7 @@ def chat_request(config: LLMPromptConfig, variables: dict[str, Any], *, sample: 
         seed=config.seed,
         output_schema=config.output_schema,
         sample=sample,
+        fallbacks=tuple(model for model in dict.fromkeys(config.fallbacks) if model != config.model),
     )
 
 

@@ -17,7 +17,7 @@ class Following:
     Attributes:
         seq: the last event read.
         tokens: pieces of text that came, which is about the number of tokens; an event may join several.
-        retries: `retry` events in order: {attempt, wait_seconds, error}.
+        retries: `retry` {attempt, wait_seconds, error} and `fallback` {from, to, error} events, in order.
         progress: the last `progress` event: {done, total, unit}; None where there was none.
         cache: the last `cache` event: {outcome, age_seconds}; None before the cache was asked.
         note: the last `log` line meant for people; empty where there was none.
@@ -55,7 +55,7 @@ class Following:
             self.seq = event.seq
             if event.kind == "token":
                 self._token(event)
-            elif event.kind == "retry":
+            elif event.kind in ("retry", "fallback"):
                 self.retries.append(event.data)
                 self._start_again()
             elif event.kind == "progress":

@@ -161,6 +161,9 @@ def _retries(reading: Following) -> None:
         last = reading.retries[-1]
         wait = last.get("wait_seconds")
         words = f"Attempt {len(reading.retries)} failed: {text.escape(str(last.get('error', '')))}"
+        if "to" in last:
+            st.caption(f":material/alt_route: {words} Asking {text.escape(str(last['to']))} instead.")
+            return
         pause = f" Trying again in {text.seconds(wait)}." if isinstance(wait, int | float) else " Trying again."
         st.caption(f":material/refresh: {words}{pause}")
 

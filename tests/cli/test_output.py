@@ -143,6 +143,16 @@ def test_an_answer_streams_and_begins_again_after_a_retry(terminal: SitDown) -> 
     assert display.shown == "answer\x1b[2J."
 
 
+def test_an_answer_begins_again_where_another_model_is_asked(terminal: SitDown) -> None:
+    out, err = terminal()
+    with Display(Output()) as display:
+        display.show(event("token", text="Half an "))
+        display.show(event("fallback", **{"from": "acme/m", "to": "beta/b", "error": "acme/m failed."}))
+        display.show(event("token", text="answer."))
+    assert out.getvalue() == "Half an \nanswer.\n"
+    assert "acme/m failed. Asking beta/b instead." in err.getvalue()
+
+
 def test_progress_is_a_bar_until_the_answer_begins(terminal: SitDown) -> None:
     out, err = terminal()
     with Display(Output()) as display:

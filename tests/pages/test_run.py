@@ -109,6 +109,24 @@ def test_a_run_streams_is_answered_and_the_second_comes_from_the_cache(panel: Pa
     assert panel.server.calls == 1
 
 
+def test_a_fallback_is_chosen_like_a_model_and_asked_where_the_model_is_missing(panel: Panel) -> None:
+    panel.server.script(status(404), stream("It ", "rained."))
+    page = panel.open("run", task="summarise", var_text="Rain", set=SET.replace("{", '{"fallbacks": ["acme/o"], ', 1))
+    (fallback,) = [box for box in page.selectbox if box.key and ".fallbacks." in box.key]
+    assert fallback.value == "acme/o"
+    fallback.set_value("acme/n").run()
+    page.button(key="run.start").click().run()
+    run = panel.finished(page)
+    assert (run.status, run.output.text) == (RunStatus.SUCCEEDED, "It rained.")
+    assert [(a.number, a.provider, a.model, a.status) for a in run.attempts] == [
+        (1, "acme", "m", 404),
+        (2, "acme", "n", 200),
+    ]
+    assert run.attempts[0].error
+    events = [event.data for event in panel.client.runs.events(run.id) if event.kind == "fallback"]
+    assert [(data["from"], data["to"]) for data in events] == [("acme/m", "acme/n")]
+
+
 def test_run_without_cache_asks_again(panel: Panel) -> None:
     panel.server.script(stream("One."), stream("Two."))
     page = panel.open("run", task="summarise", var_text="Rain", set=SET)

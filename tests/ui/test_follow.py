@@ -30,6 +30,12 @@ def test_there_is_no_speed_before_the_second_token() -> None:
     assert reading.token_seconds is None
 
 
+def test_another_model_begins_the_answer_anew() -> None:
+    reading = Following()
+    reading.take([event(1, "token", text="half"), event(2, "fallback", error="down", to="beta/b")])
+    assert (reading.text, reading.retries) == ("", [{"error": "down", "to": "beta/b"}])
+
+
 def test_a_retry_begins_the_answer_anew() -> None:
     reading = Following()
     reading.take([event(1, "token", text="half"), event(2, "retry", error="cut", wait_seconds=1.0)])
