@@ -66,12 +66,12 @@ class EventLog:
         return CacheOutcome(outcome=data.get("outcome", "bypass"), key=data.get("key"))
 
     def text_so_far(self) -> str:
-        """The tokens of the answer that was coming; a retry begins it anew."""
+        """The tokens of the answer that was coming; a retry, or another model, begins it anew."""
         pieces: list[str] = []
         for event in self.after(0):
             if event.kind == "token":
                 pieces.append(event.data.get("text", ""))
-            elif event.kind == "retry":
+            elif event.kind in ("retry", "fallback"):
                 pieces.clear()
         return "".join(pieces)
 
