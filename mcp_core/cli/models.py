@@ -1,6 +1,7 @@
 """`models list` and `models pull`."""
 
 from argparse import Namespace
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from mcp_core.cli.output import Output, progress_bar
@@ -34,6 +35,7 @@ def list_models(namespace: Namespace, out: Output) -> int:
                         "has_key": infos[found.provider].has_key,
                         "state": infos[found.provider].state,
                         "retry_in_seconds": infos[found.provider].retry_in_seconds,
+                        "endpoints": [asdict(endpoint) for endpoint in infos[found.provider].endpoints],
                         "models": list(found.models),
                         "error": found.error or None,
                     }

@@ -76,7 +76,12 @@ class Breaker:
         Raises:
             CircuitOpenError: the server is left alone for now.
         """
-        term = self._admit()
+        with self.settle(self.admit()):
+            yield
+
+    @contextmanager
+    def settle(self, term: int) -> Iterator[None]:
+        """Count how a call ends that `admit` let through as of `term`."""
         try:
             yield
         except APIError as error:
@@ -108,7 +113,8 @@ class Breaker:
             retry_after=left,
         )
 
-    def _admit(self) -> int:
+    def admit(self) -> int:
+        """Let a call through, to be followed by `settle` with the number returned; raises as `enter`."""
         if self._state == "closed":
             return self._term
         with self._lock:

@@ -163,7 +163,8 @@ class Calls:
             exchange.attempt,
             scope,
             server.target(request.model_name, None),
-            revive=server.mended,
+            revive=exchange.revived,
+            revivals=max(1, len(server.endpoints) - 1),
             shown=lambda: exchange.shown,
         )
         return _Fetched(answer, attempts, latency_seconds=time.perf_counter() - began, run_id=scope.run_id)

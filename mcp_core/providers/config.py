@@ -8,7 +8,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from mcp_core.errors import ConfigurationError
 from mcp_core.settings import Settings
@@ -17,6 +26,7 @@ __all__ = [
     "BUNDLED_MODEL",
     "LOCAL",
     "PROVIDERS_VERSION",
+    "EndpointConfig",
     "ModelPrice",
     "ProviderConfig",
     "load_providers",
@@ -55,11 +65,43 @@ class ModelPrice(_Strict):
     output_usd_per_million: Decimal = Field(ge=0)
 
 
+def _plain_url(value: str) -> str:
+    wrong = ValueError("it has to be an http:// or https:// address")
+    try:
+        parts = urlsplit(value)
+        port = parts.port
+    except ValueError:
+        raise wrong from None
+    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0 or any(c.isspace() for c in value):
+        raise wrong
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("it may hold no user name or password; name the key's variable as api_key_env")
+    if parts.query or parts.fragment:
+        raise ValueError("it may hold no query; put it into the table `query`")
+    return value.rstrip("/")
+
+
+_Url = Annotated[str, AfterValidator(_plain_url)]
+
+
+class EndpointConfig(_Strict):
+    """One of several addresses of a provider that answer alike.
+
+    Attributes:
+        weight: its share of the calls, against that of the others.
+    """
+
+    base_url: _Url
+    weight: float = Field(1.0, gt=0, le=1000)
+
+
 class ProviderConfig(_Strict):
     """One model server.
 
     Attributes:
-        base_url: where the protocol's paths are appended to; http or https, without credentials and query.
+        base_url: where the protocol's paths are appended to; http or https, without credentials and query. Where there
+            are endpoints it is one of them, the first if left out: answers are remembered as of this address.
+        endpoints: addresses that answer alike, where there are several.
         api_key_env: name of the environment variable, `.env` line or secret that holds the key; empty for none.
         models: names offered; empty to ask the server for its list.
         headers: sent with every request; never secrets.
@@ -72,7 +114,8 @@ class ProviderConfig(_Strict):
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")
     protocol: Literal["openai", "anthropic"] = "openai"
-    base_url: str
+    base_url: _Url
+    endpoints: tuple[EndpointConfig, ...] = ()
     api_key_env: Annotated[str, Field(pattern=r"^([A-Za-z_][A-Za-z0-9_]*)?$")] = ""
     models: tuple[str, ...] = ()
     headers: Mapping[str, str] = Field(default_factory=dict)
@@ -84,22 +127,26 @@ class ProviderConfig(_Strict):
     breaker_seconds: float = Field(30.0, gt=0, le=3600)
     prices: tuple[ModelPrice, ...] = ()
 
-    @field_validator("base_url")
+    @model_validator(mode="before")
     @classmethod
-    def _plain_url(cls, value: str) -> str:
-        wrong = ValueError("it has to be an http:// or https:// address")
-        try:
-            parts = urlsplit(value)
-            port = parts.port
-        except ValueError:
-            raise wrong from None
-        if parts.scheme not in ("http", "https") or not parts.hostname or port == 0 or any(c.isspace() for c in value):
-            raise wrong
-        if parts.username is not None or parts.password is not None:
-            raise ValueError("it may hold no user name or password; name the key's variable as api_key_env")
-        if parts.query or parts.fragment:
-            raise ValueError("it may hold no query; put it into the table `query`")
-        return value.rstrip("/")
+    def _first_endpoint(cls, data: Any) -> Any:
+        """Let the first endpoint stand for all where no address does."""
+        if isinstance(data, Mapping) and "base_url" not in data:
+            endpoints = data.get("endpoints")
+            first = endpoints[0] if isinstance(endpoints, list | tuple) and endpoints else None
+            if isinstance(first, Mapping) and "base_url" in first:
+                return {**data, "base_url": first["base_url"]}
+        return data
+
+    @field_validator("endpoints")
+    @classmethod
+    def _distinct(cls, value: tuple[EndpointConfig, ...], info: ValidationInfo) -> tuple[EndpointConfig, ...]:
+        urls = [endpoint.base_url for endpoint in value]
+        if len(set(urls)) < len(urls):
+            raise ValueError("two endpoints have the same base_url")
+        if urls and "base_url" in info.data and info.data["base_url"] not in urls:
+            raise ValueError("the provider's own base_url has to be one of them, or be left out")
+        return value
 
     @field_validator("headers")
     @classmethod
@@ -245,7 +292,8 @@ def _explain(error: ValidationError, source: str, where: str) -> ConfigurationEr
     path = [str(part) for part in first["loc"]]
     field = ".".join([where, *path])
     if first["type"] == "extra_forbidden":
-        names = ModelPrice.model_fields if path[0] == "prices" else ProviderConfig.model_fields
+        inner: dict[str, type[BaseModel]] = {"prices": ModelPrice, "endpoints": EndpointConfig}
+        names = inner.get(path[0], ProviderConfig).model_fields if len(path) > 1 else ProviderConfig.model_fields
         allowed = ", ".join(name for name in names if name != "name")
         if "key" in path[-1].lower():
             hint = "Put the key into an environment variable and that variable's name into `api_key_env`."
@@ -255,6 +303,6 @@ def _explain(error: ValidationError, source: str, where: str) -> ConfigurationEr
         return ConfigurationError(f"{source}: `{field}` is unknown.", hint=hint, field=field)
     own = first["type"] == "value_error"
     reason = first["msg"].removeprefix("Value error, ") if own else first["msg"][0].lower() + first["msg"][1:]
-    secret = path[0] in ("headers", "query", "base_url", "api_key_env")
+    secret = path[0] in ("headers", "query", "base_url", "endpoints", "api_key_env")
     shown = "" if secret or first["type"] == "missing" else f" is {first['input']!r}"
     return ConfigurationError(f"{source}: `{field}`{shown}: {reason}.", hint="Change it there.", field=field)

@@ -10,15 +10,16 @@ import requests
 
 from mcp_core.cache.base import Cache, Entry
 from mcp_core.cache.http import EntryInfo
-from mcp_core.errors import MCPError, OutputMismatchError
+from mcp_core.errors import APIError, CircuitOpenError, MCPError, OutputMismatchError
 from mcp_core.providers.answers import Answer, clean_text, read_answer, structured
 from mcp_core.providers.base import CallScope, ChatRequest
-from mcp_core.providers.failures import AnswerError, Target, http_failure, located
+from mcp_core.providers.endpoints import Endpoint
+from mcp_core.providers.failures import AnswerError, Target, http_failure, is_the_servers_fault, located
 from mcp_core.providers.prices import Prices
 from mcp_core.providers.redact import excerpt, mask_bytes
 from mcp_core.providers.server import ModelServer
 from mcp_core.providers.sse import decode_events
-from mcp_core.providers.wire import StreamReply, join_url
+from mcp_core.providers.wire import StreamReply, Wire, join_url
 from mcp_core.security.redaction import redactor
 
 __all__ = ["EXCHANGE_BYTES", "Exchange"]
@@ -58,6 +59,7 @@ class Exchange:
         self._ttl_seconds = ttl_seconds
         self._body = _dumps(server.protocol.body(request, stream=scope.stream))
         self.shown = False
+        self._failed: set[Endpoint] = set()
 
     def attempt(self) -> Answer:
         """Ask once.
@@ -70,16 +72,28 @@ class Exchange:
         """
         self.shown = False
         server, scope = self._server, self._scope
-        server.breaker.check()  # before anything is waited for
-        base_url, api_key = server.endpoint(scope.cancel, self._progress)
-        url = join_url(base_url, server.protocol.path, server.config.query)
-        target = replace(server.target(self._request.model_name, api_key), base_url=base_url)
-        with server.gate.enter(scope.cancel), server.breaker.enter():
-            if scope.stream:
-                return self._stream(url, target)
-            return self._whole(url, target)
+        server.endpoints.check()  # before anything is waited for
+        started_at, api_key = server.ready(scope.cancel, self._progress)
+        with server.gate.enter(scope.cancel), server.endpoints.enter(self._failed) as endpoint:
+            base_url = started_at or endpoint.base_url
+            url = join_url(base_url, server.protocol.path, server.config.query)
+            target = replace(server.target(self._request.model_name, api_key), base_url=base_url)
+            wire = server.wire_to(endpoint)
+            try:
+                return self._stream(wire, url, target) if scope.stream else self._whole(wire, url, target)
+            except APIError:
+                self._failed.add(endpoint)
+                raise
 
-    def _whole(self, url: str, target: Target) -> Answer:
+    def revived(self, error: APIError) -> bool:
+        """Whether asking again at once helps: another endpoint may do better, or what failed has been mended."""
+        if isinstance(error, CircuitOpenError):
+            return False
+        if is_the_servers_fault(error) and self._server.endpoints.others(self._failed):
+            return True
+        return self._server.mended(error)
+
+    def _whole(self, wire: Wire, url: str, target: Target) -> Answer:
         read: list[Answer | MCPError] = []
 
         def worth_keeping(response: requests.Response) -> bool:
@@ -102,7 +116,7 @@ class Exchange:
             run_id=self._scope.run_id,
             validate=worth_keeping,
         )
-        reply = self._server.wire.send(
+        reply = wire.send(
             "POST",
             url,
             self._server.headers(target.api_key, stream=False),
@@ -117,9 +131,8 @@ class Exchange:
             raise found
         return found
 
-    def _stream(self, url: str, target: Target) -> Answer:
+    def _stream(self, wire: Wire, url: str, target: Target) -> Answer:
         began = time.perf_counter()
-        wire = self._server.wire
         headers = self._server.headers(target.api_key, stream=True)
         with wire.stream(url, headers, self._body, target=target, scope=self._scope) as reply:
             media_type = reply.headers.get("Content-Type", "").lower()

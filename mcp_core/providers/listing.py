@@ -9,6 +9,7 @@ from mcp_core.cache.keys import cache_key
 from mcp_core.errors import APIError, MCPError, RunTimeoutError
 from mcp_core.providers.answers import read_json
 from mcp_core.providers.base import CallScope
+from mcp_core.providers.endpoints import Endpoint
 from mcp_core.providers.failures import AnswerError, located
 from mcp_core.providers.server import ModelServer
 from mcp_core.providers.wire import join_url
@@ -19,14 +20,19 @@ _LIST_SECONDS = 10.0
 _LIST_TTL_SECONDS = 300.0
 
 
-def list_models(server: ModelServer, *, refresh: bool) -> tuple[str, ...]:
+def list_models(server: ModelServer, *, refresh: bool, endpoint: Endpoint | None = None) -> tuple[str, ...]:
     """The server's own list of models.
+
+    Args:
+        endpoint: which of its endpoints to ask; the best one where None.
 
     Raises:
         APIError, ConfigurationError: it could not be had.
     """
     scope = CallScope(read_timeout=_LIST_SECONDS)
-    base_url, key = server.endpoint(scope.cancel, _nobody)
+    endpoint = endpoint or server.endpoints.best()
+    started_at, key = server.ready(scope.cancel, _nobody)
+    base_url = started_at or endpoint.base_url
     target = replace(server.target("", key), base_url=base_url)
     listed: list[tuple[str, ...] | MCPError] = []
 
@@ -41,7 +47,13 @@ def list_models(server: ModelServer, *, refresh: bool) -> tuple[str, ...]:
         return isinstance(listed[-1], tuple)
 
     info = EntryInfo(
-        key=cache_key({"models of": target.provider, "server": base_url, "credential": server.credential(key)}),
+        key=cache_key(
+            {
+                "models of": target.provider,
+                "server": started_at or server.config.base_url,
+                "credential": server.credential(key),
+            }
+        ),
         ttl_seconds=_LIST_TTL_SECONDS,
         labels={"type": "models", "provider": target.provider, "model": "", "task": ""},
         validate=lambda response: read(response.status_code, response.headers, response.content),
@@ -51,7 +63,7 @@ def list_models(server: ModelServer, *, refresh: bool) -> tuple[str, ...]:
     stop.daemon = True
     stop.start()
     try:
-        reply = server.wire.send(
+        reply = server.wire_to(endpoint).send(
             "GET",
             join_url(base_url, server.protocol.models_path, server.config.query),
             server.headers(key, stream=False),

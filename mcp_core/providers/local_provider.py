@@ -25,7 +25,7 @@ class LocalServer(ModelServer):
     @property
     def state(self) -> str:
         """State of the process, of what it needs first, or of its circuit while it is left alone."""
-        state, circuit = self._local.state, self.breaker.state
+        state, circuit = self._local.state, self.endpoints.state
         return circuit if state == "running" and circuit != "closed" else state
 
     def check_model(self, model: str) -> None:
@@ -33,7 +33,7 @@ class LocalServer(ModelServer):
         if model != BUNDLED_MODEL:
             super().check_model(model)
 
-    def endpoint(self, cancel: CancelToken, progress: Progress) -> tuple[str, str | None]:
+    def ready(self, cancel: CancelToken, progress: Progress) -> tuple[str | None, str | None]:
         """Base URL and key of the process, fetched and started first where needed; raises as `LocalModel.endpoint`."""
         return self._local.endpoint(cancel, progress)
 

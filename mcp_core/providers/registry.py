@@ -4,6 +4,7 @@ import functools
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from loguru import logger
@@ -14,6 +15,7 @@ from mcp_core.errors import ConfigurationError, MCPError
 from mcp_core.providers.base import CallScope, ChatRequest, Completion
 from mcp_core.providers.calls import Calls, KeyExplanation
 from mcp_core.providers.config import LOCAL, load_providers
+from mcp_core.providers.endpoints import Endpoint
 from mcp_core.providers.fallback import complete_in_turn
 from mcp_core.providers.local import LocalModel
 from mcp_core.providers.local_provider import LocalServer
@@ -22,7 +24,7 @@ from mcp_core.providers.server import ModelServer, Resources
 from mcp_core.security.master_key import load_master_key
 from mcp_core.settings import Settings
 
-__all__ = ["ProviderHealth", "ProviderInfo", "ProviderModels", "Providers"]
+__all__ = ["EndpointInfo", "ProviderHealth", "ProviderInfo", "ProviderModels", "Providers"]
 
 _LOCAL_STATES = {
     "absent": "It is fetched when it is first asked.",
@@ -32,6 +34,24 @@ _LOCAL_STATES = {
     "running": "It answers.",
     "failed": "It could not be started.",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointInfo:
+    """One of a provider's addresses.
+
+    Attributes:
+        weight: its share of the calls, against that of the others.
+        in_use: calls of this process under way there.
+        state: of its circuit: `closed` (it is asked), `open` (left alone) or `half-open` (may be asked once).
+        retry_in_seconds: until it is asked again; None unless `open`.
+    """
+
+    base_url: str
+    weight: float
+    in_use: int
+    state: str
+    retry_in_seconds: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +65,7 @@ class ProviderInfo:
         retry_in_seconds: until it is asked again; None unless `open`.
         api_key_env: name of the setting that holds the key; empty where it takes none.
         headers: headers of a call beside those of any JSON request, the key as `$NAME`.
+        endpoints: where it has several addresses.
     """
 
     name: str
@@ -56,6 +77,7 @@ class ProviderInfo:
     retry_in_seconds: float | None = None
     api_key_env: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
+    endpoints: tuple[EndpointInfo, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,9 +160,19 @@ class Providers:
                 has_key=server.has_key,
                 models=server.config.models,
                 state=server.state,
-                retry_in_seconds=server.breaker.retry_in_seconds,
                 api_key_env=server.config.api_key_env,
                 headers=server.shown_headers,
+                retry_in_seconds=server.endpoints.retry_in_seconds,
+                endpoints=tuple(
+                    EndpointInfo(
+                        base_url=endpoint.base_url,
+                        weight=endpoint.weight,
+                        in_use=endpoint.in_use,
+                        state=endpoint.breaker.state,
+                        retry_in_seconds=endpoint.breaker.retry_in_seconds,
+                    )
+                    for endpoint in (server.endpoints if server.config.endpoints else ())
+                ),
             )
             for name, server in self._servers.items()
         ]
@@ -187,16 +219,17 @@ class Providers:
         server = self._find(name)
         if name == LOCAL and self.local.state != "running":
             return self._local_health()
-        began = time.perf_counter()
-        try:
-            _listed(server, refresh=True)
-        except MCPError as error:
-            return ProviderHealth(name, False, None, error.message, error.hint)
-        latency = time.perf_counter() - began
-        if server.breaker.state == "closed":
-            return ProviderHealth(name, True, latency, "It answers.")
-        refusal = server.breaker.refusal()
-        return ProviderHealth(name, True, latency, f"It lists its models, but: {refusal.message}", refusal.hint)
+        if len(server.endpoints) == 1:
+            return _health(server, server.endpoints.best())
+        with ThreadPoolExecutor(len(server.endpoints)) as pool:
+            found = list(pool.map(functools.partial(_health, server), server.endpoints))
+        well = [health for health in found if health.ok]
+        worst = next((health for health in found if not health.ok or health.hint), found[0])
+        message = f"{len(well)} of {len(found)} endpoints answer."
+        if worst.hint:
+            message += f" {worst.message}"
+        latency = min((health.latency_seconds or 0.0 for health in well), default=None)
+        return ProviderHealth(name, bool(well), latency, message, worst.hint)
 
     def close(self) -> None:
         """Close all connections and stop the local model."""
@@ -227,7 +260,21 @@ class Providers:
         return server
 
 
-def _listed(server: ModelServer, *, refresh: bool) -> tuple[str, ...]:
+def _health(server: ModelServer, endpoint: Endpoint) -> ProviderHealth:
+    name = server.config.name
+    began = time.perf_counter()
+    try:
+        _listed(server, refresh=True, endpoint=endpoint)
+    except MCPError as error:
+        return ProviderHealth(name, False, None, error.message, error.hint)
+    latency = time.perf_counter() - began
+    if endpoint.breaker.state == "closed":
+        return ProviderHealth(name, True, latency, "It answers.")
+    refusal = endpoint.breaker.refusal()
+    return ProviderHealth(name, True, latency, f"It lists its models, but: {refusal.message}", refusal.hint)
+
+
+def _listed(server: ModelServer, *, refresh: bool, endpoint: Endpoint | None = None) -> tuple[str, ...]:
     from mcp_core.providers.listing import list_models  # with all of HTTP, which a start can do without
 
-    return list_models(server, refresh=refresh)
+    return list_models(server, refresh=refresh, endpoint=endpoint)

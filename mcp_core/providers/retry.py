@@ -38,13 +38,14 @@ def with_retries(
     target: Target,
     *,
     revive: Callable[[APIError], bool] = lambda _: False,
+    revivals: int = 1,
     shown: Callable[[], bool] = lambda: False,
 ) -> tuple[T, tuple[Attempt, ...]]:
     """The result of `attempt`, repeated while its failures may pass, and the record of every try.
 
     Args:
-        revive: whether a failure has been mended meanwhile (a server that died was started again); such a repeat
-            happens once, at once, and does not count.
+        revive: whether a failure has been mended meanwhile (a server that died was started again, or there is
+            another one); such a repeat happens at once, at most `revivals` times, and does not count.
         shown: whether the failed attempt has shown tokens, which the display then has to drop.
 
     Raises:
@@ -52,7 +53,7 @@ def with_retries(
     """
     attempts: list[Attempt] = []
     failures = 0
-    revived = False
+    revived = 0
     while True:
         started_at, began = utcnow(), time.perf_counter()
         try:
@@ -60,8 +61,8 @@ def with_retries(
         except APIError as error:
             attempts.append(_record(target, len(attempts) + 1, error.status, started_at, began, error.message))
             error.attempts = tuple(attempts)
-            if not revived and revive(error):
-                revived, wait = True, 0.0
+            if revived < revivals and revive(error):
+                revived, wait = revived + 1, 0.0
             else:
                 failures += 1
                 if not error.transient or failures > scope.max_retries:

@@ -14,6 +14,7 @@ from mcp_core.providers.anthropic import AnthropicProtocol
 from mcp_core.providers.base import WireProtocol
 from mcp_core.providers.breaker import Breaker
 from mcp_core.providers.config import ProviderConfig
+from mcp_core.providers.endpoints import Endpoint, Endpoints
 from mcp_core.providers.failures import Target
 from mcp_core.providers.limits import Gate
 from mcp_core.providers.openai import OpenAIProtocol
@@ -66,26 +67,28 @@ class ModelServer:
         self.config = config
         self.protocol = protocol_for(config)
         self.gate = Gate(config.max_concurrency)
-        self.breaker = Breaker(config.name, failures=config.breaker_failures, pause_seconds=config.breaker_seconds)
+        self.endpoints = Endpoints(_endpoints(config))
         self._resources = resources
         self._lock = threading.Lock()
-        self._wire: Wire | None = None
+        self._wires: dict[str, Wire] = {}
         self._fingerprints: dict[str, str] = {}
 
-    @property
-    def wire(self) -> "Wire":
-        """Its connections, made on first use."""
-        if self._wire is None:
-            with self._lock:
-                if self._wire is None:
-                    from mcp_core.providers.wire import Wire  # half a second that a start or a hit can do without
+    def wire_to(self, endpoint: Endpoint) -> "Wire":
+        """Its connections to one of its endpoints, made on first use."""
+        wire = self._wires.get(endpoint.base_url)
+        if wire is None:
+            from mcp_core.providers.wire import Wire  # half a second that a start or a hit can do without
 
-                    self._wire = Wire(self.config.base_url, self._resources.cache, pool_size=self._resources.pool_size)
-        return self._wire
+            with self._lock:
+                wire = self._wires.get(endpoint.base_url)
+                if wire is None:
+                    wire = Wire(endpoint.base_url, self._resources.cache, pool_size=self._resources.pool_size)
+                    self._wires[endpoint.base_url] = wire
+        return wire
 
     @property
     def identity(self) -> str:
-        """What its answers depend on beside the request: its address."""
+        """What its answers depend on beside the request: its address, or that of the first of its endpoints."""
         return self.config.base_url
 
     @property
@@ -93,7 +96,7 @@ class ModelServer:
         """`ready`; `no key` where its key is missing; `open` or `half-open` while it is left alone after failures."""
         if not self.has_key:
             return "no key"
-        circuit = self.breaker.state
+        circuit = self.endpoints.state
         return "ready" if circuit == "closed" else circuit
 
     @property
@@ -132,13 +135,13 @@ class ModelServer:
         """A name for `key` that tells nothing about it; empty for none."""
         return self._fingerprints[key] if key else ""
 
-    def endpoint(self, cancel: CancelToken, progress: Progress) -> tuple[str, str | None]:  # noqa: ARG002
-        """Base URL and key to call it with now.
+    def ready(self, cancel: CancelToken, progress: Progress) -> tuple[str | None, str | None]:  # noqa: ARG002
+        """What calling it takes: the address it was started at, None for that of its endpoints, and the key.
 
         Raises:
             ConfigurationError: the key is missing.
         """
-        return self.config.base_url, self.api_key()
+        return None, self.api_key()
 
     def mended(self, error: APIError) -> bool:  # noqa: ARG002
         """Whether what made a call fail has been put right, so that it is worth a repeat at once."""
@@ -192,6 +195,18 @@ class ModelServer:
     def close(self) -> None:
         """Close its connections."""
         with self._lock:
-            wire, self._wire = self._wire, None
-        if wire is not None:
+            wires, self._wires = self._wires, {}
+        for wire in wires.values():
             wire.close()
+
+
+def _endpoints(config: ProviderConfig) -> list[Endpoint]:
+    several = len(config.endpoints) > 1
+
+    def breaker(base_url: str) -> Breaker:
+        name = f"{config.name} at {urlsplit(base_url).netloc}" if several else config.name
+        return Breaker(name, failures=config.breaker_failures, pause_seconds=config.breaker_seconds)
+
+    if not config.endpoints:
+        return [Endpoint(config.base_url, 1.0, breaker(config.base_url))]
+    return [Endpoint(one.base_url, one.weight, breaker(one.base_url)) for one in config.endpoints]

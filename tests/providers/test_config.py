@@ -91,6 +91,17 @@ def one(line: str) -> str:
     return f'[providers.a]\nbase_url = "https://a.example"\n{line}\n'
 
 
+def test_the_first_endpoint_stands_for_all_unless_another_does(tmp_path: Path) -> None:
+    endpoints = 'endpoints = [{ base_url = "https://a.example/" }, { base_url = "https://b.example", weight = 2 }]\n'
+    write(tmp_path, f'[providers.x]\n{endpoints}[providers.y]\nbase_url = "https://b.example"\n{endpoints}')
+    found = load_providers(settings(tmp_path))
+    assert (found["x"].base_url, found["y"].base_url) == ("https://a.example", "https://b.example")
+    assert [(e.base_url, e.weight) for e in found["x"].endpoints] == [
+        ("https://a.example", 1),
+        ("https://b.example", 2),
+    ]
+
+
 BAD = {
     "no TOML": ("[providers", "is not TOML", ""),
     "newer": ("version = 2", "version 2", "Update"),
@@ -125,6 +136,30 @@ BAD = {
         "prices.0",
         "",
     ),
+    "breaker": (one("breaker_failures = 0"), "`providers.a.breaker_failures` is 0", ""),
+    "endpoint credentials": (
+        f'[providers.a]\nendpoints = [{{ base_url = "https://u:{SECRET}@a" }}]',
+        "no user name or password",
+        "",
+    ),
+    "endpoint field": (
+        '[providers.a]\nendpoints = [{ base_url = "https://a", heaviness = 1 }]',
+        "`providers.a.endpoints.0.heaviness` is unknown",
+        "weight",
+    ),
+    "endpoint weight": (
+        '[providers.a]\nendpoints = [{ base_url = "https://a", weight = 0 }]',
+        "endpoints.0.weight",
+        "",
+    ),
+    "endpoints alike": (
+        '[providers.a]\nendpoints = [{ base_url = "https://a" }, { base_url = "https://a/" }]',
+        "same base_url",
+        "",
+    ),
+    "an endpoint missing": (one('endpoints = [{ base_url = "https://b.example" }]'), "has to be one of them", ""),
+    "no endpoints": ("[providers.a]\nendpoints = []", "`providers.a.base_url`: field required", ""),
+    "endpoints of no kind": ("[providers.a]\nendpoints = 3", "`providers.a", ""),
     "price field": (
         one('prices = [{ model = "m", input = 1, input_usd_per_million = 1, output_usd_per_million = 1 }]'),
         "`providers.a.prices.0.input` is unknown",
