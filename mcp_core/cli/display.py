@@ -50,7 +50,7 @@ class Display:
             self._progress(event)
         elif event.kind == "retry":
             self._retry(event)
-        elif event.kind == "fallback" and self._out.watched:
+        elif event.kind == "fallback":
             self._fallback(event)
 
     def _progress(self, event: RunEvent) -> None:
