@@ -177,8 +177,8 @@ class RunEvent:
 
     Attributes:
         seq: position within the run, from 1, without gaps in memory; stored events keep their order.
-        kind: `queued`, `started`, `token`, `retry`, `fallback`, `cache`, `exchange`, `progress`, `log`, `finished`
-            or a type's own.
+        kind: `queued`, `started`, `token`, `retry`, `fallback`, `wait`, `cache`, `exchange`, `progress`, `log`,
+            `finished` or a type's own.
         data: JSON-compatible details; a `token` event has `text`.
     """
 

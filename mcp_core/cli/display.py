@@ -52,6 +52,9 @@ class Display:
             self._retry(event)
         elif event.kind == "fallback":
             self._fallback(event)
+        elif event.kind == "wait" and self._out.watched:
+            self._remove_bar()
+            self._out.note(str(event.data.get("message", "")))
 
     def _progress(self, event: RunEvent) -> None:
         done, total, unit = (event.data.get(name) for name in ("done", "total", "unit"))

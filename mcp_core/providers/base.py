@@ -117,7 +117,7 @@ class CallScope:
     Attributes:
         run_id, run_type, task, tenant: labels for cache entries; `tenant` also isolates them.
         emit: receives `(kind, data)`: `token` {text}, `retry` {attempt, wait_seconds, error},
-            `fallback` {from, to, error}, `cache` {outcome, ...},
+            `fallback` {from, to, error}, `wait` {seconds, message}, `cache` {outcome, ...},
             `exchange` {url, request, status, response} (redacted and bounded).
         before_wire: called before anything is sent: the place to make the run's record durable.
         stream: whether to ask for a stream even where nobody has to wait for it.

@@ -10,12 +10,13 @@ import requests
 
 from mcp_core.cache.base import Cache, Entry
 from mcp_core.cache.http import EntryInfo
-from mcp_core.errors import APIError, CircuitOpenError, MCPError, OutputMismatchError
+from mcp_core.errors import APIError, MCPError, OutputMismatchError
 from mcp_core.providers.answers import Answer, clean_text, read_answer, structured
 from mcp_core.providers.base import CallScope, ChatRequest
 from mcp_core.providers.endpoints import Endpoint
 from mcp_core.providers.failures import AnswerError, Target, http_failure, is_the_servers_fault, located
 from mcp_core.providers.prices import Prices
+from mcp_core.providers.rates import estimated_tokens
 from mcp_core.providers.redact import excerpt, mask_bytes
 from mcp_core.providers.server import ModelServer
 from mcp_core.providers.sse import decode_events
@@ -59,7 +60,9 @@ class Exchange:
         self._ttl_seconds = ttl_seconds
         self._body = _dumps(server.protocol.body(request, stream=scope.stream))
         self.shown = False
+        self._tokens = estimated_tokens(request, self._body)
         self._failed: set[Endpoint] = set()
+        self._asked = False
 
     def attempt(self) -> Answer:
         """Ask once.
@@ -74,22 +77,32 @@ class Exchange:
         server, scope = self._server, self._scope
         server.endpoints.check()  # before anything is waited for
         started_at, api_key = server.ready(scope.cancel, self._progress)
-        with server.gate.enter(scope.cancel), server.endpoints.enter(self._failed) as endpoint:
+        self._asked = False
+        with (
+            server.rates.spend(self._tokens, scope) as spending,
+            server.gate.enter(scope.cancel),
+            server.endpoints.enter(self._failed) as endpoint,
+        ):
+            self._asked = spending.sent = True
             base_url = started_at or endpoint.base_url
             url = join_url(base_url, server.protocol.path, server.config.query)
             target = replace(server.target(self._request.model_name, api_key), base_url=base_url)
             wire = server.wire_to(endpoint)
             try:
-                return self._stream(wire, url, target) if scope.stream else self._whole(wire, url, target)
+                answer = self._stream(wire, url, target) if scope.stream else self._whole(wire, url, target)
             except APIError:
                 self._failed.add(endpoint)
+                spending.tokens = 0
                 raise
+            except OutputMismatchError as error:
+                spending.answered(error.usage)
+                raise
+            spending.answered(answer.usage)
+            return answer
 
     def revived(self, error: APIError) -> bool:
         """Whether asking again at once helps: another endpoint may do better, or what failed has been mended."""
-        if isinstance(error, CircuitOpenError):
-            return False
-        if is_the_servers_fault(error) and self._server.endpoints.others(self._failed):
+        if self._asked and is_the_servers_fault(error) and self._server.endpoints.others(self._failed):
             return True
         return self._server.mended(error)
 

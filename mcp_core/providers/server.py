@@ -18,6 +18,7 @@ from mcp_core.providers.endpoints import Endpoint, Endpoints
 from mcp_core.providers.failures import Target
 from mcp_core.providers.limits import Gate
 from mcp_core.providers.openai import OpenAIProtocol
+from mcp_core.providers.rates import Rates
 from mcp_core.security.redaction import redactor
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ class ModelServer:
         self.config = config
         self.protocol = protocol_for(config)
         self.gate = Gate(config.max_concurrency)
+        self.rates = Rates(config.name, config.requests_per_minute, config.tokens_per_minute)
         self.endpoints = Endpoints(_endpoints(config))
         self._resources = resources
         self._lock = threading.Lock()

@@ -20,7 +20,7 @@ class Following:
         retries: `retry` {attempt, wait_seconds, error} and `fallback` {from, to, error} events, in order.
         progress: the last `progress` event: {done, total, unit}; None where there was none.
         cache: the last `cache` event: {outcome, age_seconds}; None before the cache was asked.
-        note: the last `log` line meant for people; empty where there was none.
+        note: the last `log` or `wait` line meant for people; empty where there was none.
     """
 
     seq: int = 0
@@ -65,7 +65,7 @@ class Following:
                 self.progress = event.data
             elif event.kind == "cache":
                 self.cache = event.data
-            elif event.kind == "log":
+            elif event.kind in ("log", "wait"):
                 self.note = str(event.data.get("message", ""))
 
     def _token(self, event: RunEvent) -> None:

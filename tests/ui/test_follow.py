@@ -30,6 +30,12 @@ def test_there_is_no_speed_before_the_second_token() -> None:
     assert reading.token_seconds is None
 
 
+def test_a_wait_is_told() -> None:
+    reading = Following()
+    reading.take([event(1, "wait", seconds=3.0, message="This call waits.")])
+    assert reading.note == "This call waits."
+
+
 def test_another_model_begins_the_answer_anew() -> None:
     reading = Following()
     reading.take([event(1, "token", text="half"), event(2, "fallback", error="down", to="beta/b")])
