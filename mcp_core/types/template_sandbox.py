@@ -108,7 +108,7 @@ def _count_call(called: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> t
     if isinstance(owner, int | float) and name not in _NUMBER_METHODS:
         raise SecurityError(f"call `{name}` of a number")
     if name == "strftime":
-        grow(256 * weigh(args))
+        grow(256 * weigh([*args, *kwargs.values()]))
     weigh([args, kwargs])
     if name not in _LIGHT_METHODS:
         weigh(owner)

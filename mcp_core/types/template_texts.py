@@ -15,6 +15,7 @@ from mcp_core.types.template_budget import MAX_RENDERED, counted, spend, weigh
 __all__ = ["bound_text_method", "check_percent", "grow", "sandboxed_format", "wide"]
 
 _LONGEST_WIDTH = 1000
+_LONGEST_SPEC = 100
 _PERCENT = re.compile(r"%(?:\([^()]*\))?[-+ #0]*(\*|[0-9]*)(?:\.(\*|[0-9]*))?[hlL]?(.|$)", re.DOTALL)
 _LONG_NUMBER = re.compile(r"\d{4}")
 # fmt: off
@@ -25,6 +26,9 @@ _SAME_SIZE = frozenset({
     "split", "splitlines", "startswith", "strip", "swapcase", "title", "upper",
 })
 # fmt: on
+
+# They compare every letter with every other at worst.
+_SLOW = frozenset({"rfind", "rindex", "rpartition", "rsplit", "lstrip", "rstrip", "strip"})
 
 
 def grow(letters: int) -> None:
@@ -83,8 +87,9 @@ def bound_text_method(text: str, name: str, args: tuple[Any, ...], kwargs: Mappi
     elif name in ("format", "format_map"):
         spend(1 + len(text) // 4, letters=len(text))
     elif name in _SAME_SIZE:
-        # Searching from the end and stripping compare every letter with every other at worst.
-        spend(1 + len(text) // 64, letters=len(text) // 4 + len(text) * others // 64)
+        spend(1 + len(text) // 64, letters=len(text) // 4)
+        if name in _SLOW:
+            spend(letters=len(text) * others // 64)
     else:
         raise SecurityError(f"call `{name}` of a text")
     return args
@@ -96,6 +101,8 @@ class _Counted(Formatter):
     def format_field(self, value: Any, format_spec: str) -> Any:
         if _LONG_NUMBER.search(format_spec):
             raise SecurityError(f"ask for a width above {_LONGEST_WIDTH:,}")
+        if len(format_spec) > _LONGEST_SPEC:
+            raise SecurityError(f"describe a format in more than {_LONGEST_SPEC} characters")
         spend(1, letters=_LONGEST_WIDTH if any(map(str.isdigit, format_spec)) else 0)
         grow(weigh(value))
         return super().format_field(value, format_spec)

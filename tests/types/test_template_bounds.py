@@ -93,6 +93,9 @@ TOO_MUCH = [
     "{{ dict.fromkeys(range(9), 1) }}",
     "{{ lipsum(100000) }}",
     "{{ t.replace('a') }}",
+    "{{ day.strftime('%999Y' * 10000) }}",
+    "{{ day.strftime(format='%999Y' * 10000) }}",
+    "{{ ('{:' + '%999Y' * 10000 + '}').format(day) }}",
     "{{ [1] | map(attribute='" + "0." * 100 + "0') | list }}",
     "{{ [1] | sort(attribute='" + "a." * 100 + "a') }}",
     "{{ ['a'] | join('', '" + "a." * 100 + "a') }}",
@@ -104,7 +107,7 @@ TOO_MUCH = [
 def test_a_template_that_asks_for_too_much_is_ended(template: str) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(ConfigurationError, match="line"):
-        render(template, {"t": "a b " * 100_000})
+        render(template, {"t": "a b " * 100_000, "day": dt.date(2026, 11, 4)})
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000  # kilobytes
 
 
