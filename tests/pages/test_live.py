@@ -138,8 +138,12 @@ def test_before_the_local_model_is_there_the_form_tells_that_it_is_fetched(
     assert home.button(key="local.fetch").label == "Fetch now"
 
 
-def test_a_local_model_that_failed_is_told_at_home(panel: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MCP_LOCAL_MODEL", "/nowhere/model.gguf")
+def test_a_local_model_that_failed_is_told_at_home(
+    panel: Panel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = tmp_path / "model.gguf"
+    broken.write_bytes(b"no model at all")
+    monkeypatch.setenv("MCP_LOCAL_MODEL", str(broken))
     monkeypatch.delenv("ACME_KEY")
     home = panel.open()
     panel.client.submit(task(model="local/model")).result(20)

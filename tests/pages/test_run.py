@@ -332,8 +332,12 @@ def test_what_was_typed_is_there_when_one_comes_back_to_the_page(panel: Panel) -
     assert page.query_params["var.text"] == "Stay"
 
 
-def test_a_local_model_that_cannot_be_had_says_what_to_do(panel: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MCP_LOCAL_MODEL", "/nowhere/model.gguf")
+def test_a_local_model_that_cannot_be_had_says_what_to_do(
+    panel: Panel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = tmp_path / "model.gguf"
+    broken.write_bytes(b"no model at all")
+    monkeypatch.setenv("MCP_LOCAL_MODEL", str(broken))
     page = panel.open("run")
     assert not page.exception
     page.text_area(key=VARIABLE).set_value("Rain").run()
