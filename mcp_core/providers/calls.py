@@ -19,6 +19,7 @@ from mcp_core.providers.failures import is_the_servers_fault
 from mcp_core.providers.prices import Prices
 from mcp_core.providers.retry import with_retries
 from mcp_core.providers.server import ModelServer
+from mcp_core.security.redaction import redactor
 
 __all__ = ["Calls", "KeyExplanation"]
 
@@ -261,7 +262,7 @@ def _completion(
     first_token = None
     if replay and scope.stream:
         first_token = scope.clock() - began
-        for piece in _pieces(answer.text):
+        for piece in _pieces(redactor.known(answer.text)):
             scope.emit("token", {"text": piece})
     return Completion(
         text=answer.text,

@@ -19,6 +19,7 @@ from mcp_core.errors import APIError, CacheError, ExecutionError
 from mcp_core.models import Usage
 from mcp_core.providers.base import CachePolicy, Completion
 from mcp_core.providers.registry import Providers
+from mcp_core.security.redaction import redactor
 from mcp_core.settings import load_settings
 from tests.faulty import Connection, FaultyServer, chat, chat_body, http, messages, sse, status, stream
 from tests.providers.conftest import KEY, Ears, MakeProviders, ask, scope
@@ -529,3 +530,12 @@ def test_a_key_that_comes_in_pieces_is_shown_in_none(acme: Providers, server: Fa
     assert not any(piece["text"] and piece["text"] in KEY for piece in ears.of("token"))
     assert KEY[9:20] not in repr(ears.heard)
     assert acme.complete(ask(), scope()).text == completion.text
+
+
+def test_a_replay_shows_no_secret_of_another_provider(acme: Providers, server: FaultyServer, ears: Ears) -> None:
+    secret = "another-providers-key-0123456789"
+    server.default = chat(f"It is {secret}, is it not?")
+    acme.complete(ask(), scope())
+    redactor.learn([secret])
+    acme.complete(ask(), scope(ears, stream=True))
+    assert ears.text == "It is [redacted], is it not?"
