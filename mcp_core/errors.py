@@ -78,7 +78,13 @@ class PermissionDeniedError(MCPError):
 
 
 class ExecutionError(MCPError):
-    """The task ran and failed."""
+    """The task ran and failed.
+
+    Attributes:
+        attempts: what was tried at model servers by then, oldest first.
+    """
+
+    attempts: "tuple[Attempt, ...]" = ()
 
 
 class RunTimeoutError(ExecutionError):
@@ -99,12 +105,10 @@ class OutputMismatchError(ExecutionError):
     Attributes:
         usage: tokens of the answer; None where unknown.
         cost_usd: what it cost; None where unknown.
-        attempts: what was tried, oldest first.
     """
 
     usage: "Usage | None" = None
     cost_usd: "Decimal | None" = None
-    attempts: "tuple[Attempt, ...]" = ()
 
 
 class ResourceLimitError(ExecutionError):

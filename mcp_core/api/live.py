@@ -9,7 +9,7 @@ from typing import Any
 
 from mcp_core.api.events import EventLog
 from mcp_core.control import CancelToken
-from mcp_core.errors import APIError, OutputMismatchError
+from mcp_core.errors import APIError, ExecutionError, OutputMismatchError
 from mcp_core.models import Actor, Attempt, CacheOutcome, Run, Usage
 from mcp_core.providers.base import Completion
 from mcp_core.types.base import BaseMCPConfig, TypeDefinition
@@ -36,7 +36,7 @@ class Tally:
         """Whether a model was asked or the cache answered in its place."""
         return bool(self._done or self._failed)
 
-    def add_failed(self, error: APIError | OutputMismatchError) -> None:
+    def add_failed(self, error: APIError | ExecutionError) -> None:
         """Keep the attempts of a call that came to nothing, and what it cost if it was answered."""
         with self._lock:
             self._failed.extend(error.attempts)

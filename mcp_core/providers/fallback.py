@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from loguru import logger
 
-from mcp_core.errors import APIError, ConfigurationError, OutputMismatchError
+from mcp_core.errors import APIError, ConfigurationError, ExecutionError
 from mcp_core.models import Attempt, utcnow
 from mcp_core.providers.base import CallScope, ChatRequest, Completion
 from mcp_core.providers.calls import Calls
@@ -18,7 +18,7 @@ __all__ = ["complete_in_turn"]
 
 _MISSING_MODEL = (404, 405)
 
-E = TypeVar("E", APIError, OutputMismatchError)
+E = TypeVar("E", APIError, ExecutionError)
 
 
 def complete_in_turn(
@@ -35,7 +35,7 @@ def complete_in_turn(
     Raises:
         ConfigurationError: a model is unknown to its provider.
         APIError: the failure of the model asked for; its `attempts` are those at all models.
-        OutputMismatchError, ExecutionError: as `Calls.complete` says.
+        ExecutionError: as `Calls.complete` says.
     """
     began = scope.clock()
     requests = [replace(request, model=model, fallbacks=()) for model in (request.model, *request.fallbacks)]
@@ -49,7 +49,7 @@ def complete_in_turn(
         started_at = utcnow()
         try:
             found = calls.complete(server, one, scope, expired=False)
-        except OutputMismatchError as error:
+        except ExecutionError as error:
             raise _with_attempts(error, (*attempts, *error.attempts)) from None
         except ConfigurationError as error:
             if not failed:

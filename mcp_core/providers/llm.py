@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from mcp_core.errors import APIError, ConfigurationError, OutputMismatchError
+from mcp_core.errors import APIError, ConfigurationError, ExecutionError
 from mcp_core.providers.base import CallScope, ChatRequest, Completion, Message
 
 __all__ = ["DEFAULT_MODEL", "Completer", "RunLLM"]
@@ -35,7 +35,7 @@ class RunLLM:
         providers: Completer,
         scope: CallScope,
         on_completion: Callable[[Completion], None],
-        on_failure: Callable[[APIError | OutputMismatchError], None] = lambda _: None,
+        on_failure: Callable[[APIError | ExecutionError], None] = lambda _: None,
     ) -> None:
         self._providers = providers
         self._scope = scope
@@ -81,7 +81,7 @@ class RunLLM:
                 ) from None
         try:
             completion = self._providers.complete(request, self._scope)
-        except (APIError, OutputMismatchError) as error:
+        except (APIError, ExecutionError) as error:
             self._on_failure(error)
             raise
         self._on_completion(completion)

@@ -2,13 +2,13 @@
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TypeVar
 
 from loguru import logger
 
-from mcp_core.errors import APIError, OutputMismatchError
+from mcp_core.errors import APIError, ExecutionError, OutputMismatchError
 from mcp_core.models import Attempt, utcnow
 from mcp_core.providers.base import CallScope
 from mcp_core.providers.failures import MAX_RETRY_AFTER, Target
@@ -50,6 +50,7 @@ def with_retries(
 
     Raises:
         APIError: the last failure; its `attempts` are all that was tried.
+        ExecutionError: the work was stopped, or its answer rejected; with `attempts` too.
     """
     attempts: list[Attempt] = []
     failures = 0
@@ -76,14 +77,23 @@ def with_retries(
                 "retry",
                 {"attempt": len(attempts), "wait_seconds": round(wait, 3), "error": error.message, "restart": shown()},
             )
-            scope.cancel.sleep(wait)
-        except OutputMismatchError as error:
-            attempts.append(_record(target, len(attempts) + 1, 200, started_at, began, error.message))
-            error.attempts = tuple(attempts)
+            _pause(scope, wait, attempts)
+        except ExecutionError as error:
+            # Rejected for what it says, or stopped while it came: in both cases the server was asked.
+            status = 200 if isinstance(error, OutputMismatchError) else None
+            error.attempts = (*attempts, _record(target, len(attempts) + 1, status, started_at, began, error.message))
             raise
         else:
             attempts.append(_record(target, len(attempts) + 1, 200, started_at, began, None))
             return result, tuple(attempts)
+
+
+def _pause(scope: CallScope, seconds: float, attempts: Sequence[Attempt]) -> None:
+    try:
+        scope.cancel.sleep(seconds)
+    except ExecutionError as stopped:
+        stopped.attempts = tuple(attempts)
+        raise
 
 
 def _record(

@@ -11,7 +11,7 @@ from mcp_core.api.client import MCPClient
 from mcp_core.models import RunStatus
 from mcp_core.settings import load_settings
 from mcp_core.types.llm_prompt import LLMPromptConfig
-from tests.faulty import FaultyServer, chat, status
+from tests.faulty import FaultyServer, chat, hang, status
 
 pytestmark = pytest.mark.integration
 
@@ -111,3 +111,20 @@ def test_a_miss_says_which_part_changed(panel: MCPClient) -> None:
     panel.execute(config(name="task"))
     run = panel.execute(config(name="task", temperature=1))
     assert panel.runs.changed_since_last(run.id) == ["temperature"]
+
+
+def test_a_stopped_run_knows_what_it_asked(panel: MCPClient, server: FaultyServer) -> None:
+    server.script(hang())
+    slow = panel.execute(config(timeout=0.3))
+    assert slow.status is RunStatus.TIMED_OUT
+    assert [(attempt.status, attempt.model) for attempt in slow.attempts] == [(None, "m")]
+    assert slow.cost_usd is None
+    assert slow.cache == "miss"
+    server.script(status(503, headers={"Retry-After": "30"}))
+    waiting = panel.submit(config(name="waits", max_retries=3), stream=False)
+    next(event for event in waiting.events() if event.kind == "retry")
+    waiting.cancel()
+    run = waiting.result(10)
+    assert run.status is RunStatus.CANCELLED
+    assert [attempt.status for attempt in run.attempts] == [503]
+    assert "time limit of 0.3 s" in (slow.error.message if slow.error else "")
