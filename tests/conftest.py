@@ -12,6 +12,7 @@ import pytest
 from platformdirs import user_cache_path
 
 from mcp_core.providers.model_file import ensure_model
+from mcp_core.security.redaction import redactor
 from mcp_core.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -41,6 +42,9 @@ def _isolated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         if ours or name.endswith("_API_KEY") or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("MCP_DATA_DIR", str(tmp_path / "data"))
+    # What one test teaches the process to mask is no secret of the next one's.
+    monkeypatch.setattr(redactor, "_known", redactor._known)
+    monkeypatch.setattr(redactor, "_pattern", redactor._pattern)
 
 
 @pytest.fixture(scope="session")
