@@ -34,6 +34,9 @@ _WORDS: dict[str, str] = {
     "date": "a date as 2026-01-31",
     "json": "JSON",
 }
+# A number given for a text is that text: templates print both alike.
+_CONFIG = ConfigDict(extra="forbid", validate_default=True, frozen=True, coerce_numbers_to_str=True)
+
 MAX_TEXT = 1_000_000
 """Longest text of one variable, in characters."""
 
@@ -84,9 +87,7 @@ def _model(specs: tuple[tuple[str, str], ...]) -> type[BaseModel]:
                 **bounds,
             ),
         )
-    return create_model(
-        "Variables", __config__=ConfigDict(extra="forbid", validate_default=True, frozen=True), **fields
-    )
+    return create_model("Variables", __config__=_CONFIG, **fields)
 
 
 def validate_variables(specs: Mapping[str, VariableSpec], given: Mapping[str, Any]) -> dict[str, Any]:

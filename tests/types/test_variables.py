@@ -26,6 +26,13 @@ def test_text_from_the_command_line_becomes_the_declared_type() -> None:
     assert checked == {"count": 3, "share": 0.5, "loud": True, "day": dt.date(2026, 2, 28), "word": "3"}
 
 
+def test_a_number_given_for_a_text_is_that_text() -> None:
+    specs = {"n": VariableSpec(), "w": VariableSpec(type="string")}
+    assert validate_variables(specs, {"n": 1, "w": 2.5}) == {"n": "1", "w": "2.5"}
+    with pytest.raises(ConfigurationError, match="allowed is text"):
+        validate_variables(specs, {"n": [1], "w": ""})
+
+
 def test_defaults_fill_in() -> None:
     assert validate_variables({"tone": VariableSpec(default="calm")}, {}) == {"tone": "calm"}
 

@@ -1,0 +1,132 @@
+"""What work costs, in calls, transactions, imports and growth: figures in seconds are for benchmarks/."""
+
+import gc
+import json
+import subprocess
+import sys
+import tracemalloc
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mcp_core.api.client import MCPClient
+from mcp_core.settings import load_settings
+from mcp_core.store.engine import Database
+from mcp_core.types.llm_prompt import LLMPromptConfig
+from tests.faulty import FaultyServer
+
+pytestmark = pytest.mark.performance
+
+ROOT = Path(__file__).parents[1]
+CONFIG = LLMPromptConfig(template="hi {{ n }}", model="acme/m")
+
+
+@pytest.fixture
+def server() -> Iterator[FaultyServer]:
+    with FaultyServer() as server:
+        yield server
+
+
+@pytest.fixture
+def panel(tmp_path: Path, server: FaultyServer) -> Iterator[MCPClient]:
+    (tmp_path / "providers.toml").write_text(f'version = 1\n[providers.acme]\nbase_url = "{server.url}"\n')
+    values = {"MCP_DATA_DIR": str(tmp_path), "MCP_LOCAL_MODEL": "off"}
+    client = MCPClient(load_settings(values, directory=tmp_path))
+    yield client
+    client.close(drain_seconds=0)
+
+
+@pytest.fixture
+def transactions(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """Every writing transaction begun so far, heartbeats included."""
+    begun: list[object] = []
+    begin = Database.begin
+
+    def counted(database: Database) -> object:
+        begun.append(database)
+        return begin(database)
+
+    monkeypatch.setattr(Database, "begin", counted)
+    return begun
+
+
+def test_a_cached_run_asks_nobody_and_writes_once(
+    panel: MCPClient, server: FaultyServer, transactions: list[object]
+) -> None:
+    panel.execute(CONFIG, {"n": 1})
+    before = len(transactions)
+    for _ in range(50):
+        assert panel.execute(CONFIG, {"n": 1}).cache == "hit"
+    assert server.calls == 1
+    # One for each run, and a few of the heartbeat beside them.
+    assert 50 <= len(transactions) - before <= 50 + 10
+
+
+def test_an_uncached_run_writes_before_it_asks_and_when_it_ends(
+    panel: MCPClient, server: FaultyServer, transactions: list[object]
+) -> None:
+    panel.execute(CONFIG, {"n": 0})
+    before = len(transactions)
+    for n in range(1, 21):
+        panel.execute(CONFIG, {"n": n})
+    assert server.calls == 21
+    assert 40 <= len(transactions) - before <= 40 + 10
+    assert server.connections == 1, "one connection is enough for one caller"
+
+
+def test_memory_does_not_grow_with_the_number_of_runs(panel: MCPClient) -> None:
+    for _ in range(200):
+        panel.execute(CONFIG, {"n": 1})
+    tracemalloc.start()
+    try:
+        gc.collect()
+        before = tracemalloc.get_traced_memory()[0]
+        for _ in range(400):
+            panel.execute(CONFIG, {"n": 1})
+        gc.collect()
+        grown = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert grown < 400 * 250, "less than a run's id and status would take, let alone its record"
+    assert panel.runs.live() == []
+
+
+def loaded(code: str) -> set[str]:
+    """Top-level modules that a fresh process has loaded after `code`."""
+    tail = "; import sys, json; print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))"
+    done = subprocess.run(
+        [sys.executable, "-c", code + tail], capture_output=True, text=True, check=True, cwd=ROOT, timeout=120
+    )
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = "import contextlib, io\nwith contextlib.redirect_stdout(io.StringIO()):\n try:\n  "
+    code += "from mcp_core.cli import main; main(['--help'])\n except SystemExit: pass\n1"
+    heavy = {"sqlalchemy", "requests", "requests_cache", "streamlit", "pandas", "plotly", "redis", "xllamacpp"}
+    assert loaded(code) & heavy == set()
+
+
+def test_a_client_is_opened_without_http_charts_or_frames(tmp_path: Path) -> None:
+    code = (
+        "from mcp_core import MCPClient, load_settings\n"
+        f"MCPClient(load_settings({{'MCP_DATA_DIR': {str(tmp_path)!r}, 'MCP_LOCAL_MODEL': 'off'}})).close()\n1"
+    )
+    assert loaded(code) & {"requests", "requests_cache", "streamlit", "pandas", "plotly", "genai_prices"} == set()
+
+
+def test_a_benchmark_prints_its_figures_in_the_one_shape() -> None:
+    done = subprocess.run(
+        [sys.executable, "benchmarks/calls.py", "--json", "--rounds", "5"],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
+        timeout=120,
+    )
+    figures = json.loads(done.stdout)["figures"]
+    assert {"uncached call: panel", "cached: panel, memory", "cached: panel, sqlite"} <= {f["name"] for f in figures}
+    for figure in figures:
+        assert set(figure) == {"name", "value", "unit", "baseline", "ratio", "target", "ok"}
+        assert figure["value"] > 0
