@@ -19,7 +19,7 @@ from mcp_core.settings import Settings
 if TYPE_CHECKING:
     from loguru import Record
 
-__all__ = ["LOG_FILE", "configure_console", "configure_logs", "set_level"]
+__all__ = ["LOG_FILE", "configure_console", "configure_logs"]
 
 LOG_FILE = "panel.log"
 """Name of the structured log in the folder `logs` of the data directory: one JSON object a line."""
@@ -177,8 +177,3 @@ def configure_logs(
     except OSError as error:
         logger.warning("The log file {} cannot be written: {}. Logs go to the console alone.", path, error)
     logging.basicConfig(handlers=[_Intercept()], level=logging.WARNING, force=True)
-
-
-def set_level(settings: Settings, redact: Callable[[str], str], level: str) -> None:
-    """Log from `level` upwards from now on, until the process ends."""
-    configure_logs(settings.model_copy(update={"log_level": level}), redact)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from loguru import logger
 
-from mcp_core.logs import LOG_FILE, configure_logs, set_level
+from mcp_core.logs import LOG_FILE, configure_logs
 from mcp_core.security.redaction import MASK, Redactor
 from mcp_core.settings import Settings, load_settings
 
@@ -66,7 +66,7 @@ def test_the_standard_library_is_intercepted(settings: Settings) -> None:
 def test_the_level_holds_and_can_be_changed(settings: Settings) -> None:
     configure_logs(settings, Redactor().shapes, console=False)
     logger.debug("unheard")
-    set_level(settings, Redactor().shapes, "DEBUG")
+    configure_logs(settings.model_copy(update={"log_level": "DEBUG"}), Redactor().shapes, console=False)
     logger.debug("heard")
     assert [line["message"] for line in lines(settings)] == ["heard"]
 

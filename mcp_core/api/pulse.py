@@ -86,7 +86,7 @@ class Pulse:
             step()
         except StoreError as error:
             logger.warning("The history cannot be used at the moment: {}", error)
-        except Exception:  # noqa: BLE001
+        except Exception:  # noqa: BLE001  # a defect in one step must not cost every run its lease
             logger.opt(exception=True).error("The engine's heartbeat met an unexpected error and goes on.")
 
     def _watch_limits(self, live: list[LiveRun]) -> None:
