@@ -7,7 +7,7 @@ Layout, all numbers big-endian::
     1 byte    0 for a plain body, 1 for one compressed by zlib
     4 bytes   length of the header
     4 bytes   length of the body before compression
-    4 bytes   CRC-32 of header and body as stored
+    4 bytes   CRC-32 of all the rest: the bytes above, header and body as stored
     header    JSON object: all fields of the entry but the body
     body
 
@@ -25,10 +25,11 @@ from mcp_core.errors import CacheError
 
 __all__ = ["FORMAT_VERSION", "decode", "encode"]
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Raised with every change of the layout; entries of another version are missing."""
 
-_HEAD = struct.Struct(">4sBBIII")
+_HEAD = struct.Struct(">4sBBII")
+_CHECK = struct.Struct(">I")
 _MAGIC = b"MCPE"
 
 _COMPRESS_FROM = 16_384
@@ -67,19 +68,19 @@ def encode(entry: Entry) -> bytes:
         squeezed = zlib.compress(body, 1)
         if len(squeezed) < len(body) * 0.9:
             body, packed = squeezed, 1
-    check = zlib.crc32(body, zlib.crc32(header))
-    head = _HEAD.pack(_MAGIC, FORMAT_VERSION, packed, len(header), len(entry.body), check)
-    return b"".join((head, header, body))
+    head = _HEAD.pack(_MAGIC, FORMAT_VERSION, packed, len(header), len(entry.body))
+    check = zlib.crc32(body, zlib.crc32(header, zlib.crc32(head)))
+    return b"".join((head, _CHECK.pack(check), header, body))
 
 
 def decode(data: bytes, key: str | None = None) -> Entry | None:
     """The entry that `data` hold; None where they are of another version, damaged, or not of `key` (None: any)."""
     try:
-        magic, version, packed, header_size, body_size, check = _HEAD.unpack_from(data)
+        magic, version, packed, header_size, body_size = _HEAD.unpack_from(data)
         if magic != _MAGIC or version != FORMAT_VERSION or packed > 1:
             return None
-        view = memoryview(data)[_HEAD.size :]
-        if zlib.crc32(view) != check:
+        view = memoryview(data)[_HEAD.size + _CHECK.size :]
+        if _CHECK.unpack_from(data, _HEAD.size) != (zlib.crc32(view, zlib.crc32(data[: _HEAD.size])),):
             return None
         header = json.loads(bytes(view[:header_size]))
         body = bytes(view[header_size:])

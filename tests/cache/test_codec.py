@@ -39,6 +39,15 @@ def test_a_changed_byte_is_noticed(stored: Entry, data: st.DataObject) -> None:
     assert decode(bytes(raw)) is None
 
 
+@pytest.mark.parametrize("body", [b"", b"short", b"words and words " * 5000])
+def test_a_changed_bit_before_the_body_is_noticed_whatever_it_says(body: bytes) -> None:
+    raw = encode(entry(body=body))
+    for bit in range(8 * (len(raw) if len(raw) < 1000 else 200)):
+        changed = bytearray(raw)
+        changed[bit // 8] ^= 1 << bit % 8
+        assert decode(bytes(changed)) is None, f"bit {bit % 8} of byte {bit // 8}"
+
+
 @given(ENTRIES, st.data())
 def test_a_missing_end_is_noticed(stored: Entry, data: st.DataObject) -> None:
     raw = encode(stored)
