@@ -12,7 +12,7 @@ from mcp_core.cache.keys import changed_parts
 from mcp_core.errors import ConfigurationError
 from mcp_core.models import Actor, Run, RunEvent
 from mcp_core.security.permissions import check
-from mcp_core.store import RunFilter, Store
+from mcp_core.store import RunFilter, RunSort, Store
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,10 +52,23 @@ class RunService:
         return run
 
     def list(
-        self, where: RunFilter | None = None, *, limit: int = 50, cursor: str | None = None
+        self,
+        where: RunFilter | None = None,
+        *,
+        limit: int = 50,
+        cursor: str | None = None,
+        sort: RunSort | str = "created",
     ) -> tuple[list[Run], str | None]:
-        """Runs, newest first, at most `limit`, and the cursor of the next page (None at the end)."""
-        return self._store.list_runs(where or RunFilter(), limit=checked_limit(limit), cursor=cursor)
+        """Runs, newest first, at most `limit`, and the cursor of the next page (None at the end).
+
+        Args:
+            sort: another order of all runs that match, such as `cost` or `duration:asc`; those without a value come
+                last. A cursor belongs to one order.
+
+        Raises:
+            ConfigurationError: there is no such order, or `cursor` is no place in it.
+        """
+        return self._store.list_runs(where or RunFilter(), limit=checked_limit(limit), cursor=cursor, sort=_order(sort))
 
     def iterate(self, where: RunFilter | None = None) -> Iterator[Run]:
         """All runs that match, newest first, read in pieces: for exports."""
@@ -66,14 +79,19 @@ class RunService:
         return self._store.runs_frame(where or RunFilter(), limit=limit)
 
     def page(
-        self, where: RunFilter | None = None, *, limit: int = 100, cursor: str | None = None
+        self,
+        where: RunFilter | None = None,
+        *,
+        limit: int = 100,
+        cursor: str | None = None,
+        sort: RunSort | str = "created",
     ) -> "tuple[pd.DataFrame, str | None]":
-        """A page of the typed table, newest first, and the cursor of the next page (None at the end).
+        """A page of the typed table, newest first or as `sort` says, and the cursor of the next page (None at the end).
 
         Raises:
-            ConfigurationError: `cursor` is not one.
+            As `list`.
         """
-        return self._store.runs_page(where or RunFilter(), limit=limit, cursor=cursor)
+        return self._store.runs_page(where or RunFilter(), limit=limit, cursor=cursor, sort=_order(sort))
 
     def count(self, where: RunFilter | None = None) -> int:
         """How many runs match."""
@@ -179,6 +197,10 @@ class RunService:
     def expected_seconds(self, kind: str, name: str, model: str | None) -> float | None:
         """How long such a run took lately, in seconds; None where there was none."""
         return self._store.expected_seconds(kind, name, model)
+
+
+def _order(sort: RunSort | str) -> RunSort:
+    return sort if isinstance(sort, RunSort) else RunSort.parse(str(sort))
 
 
 list_ = list

@@ -28,10 +28,12 @@ _DROP = ("in", "out", "model", "took", "cost")
 
 
 def list_runs(namespace: Namespace, out: Output) -> int:
-    """Print a page of runs, newest first."""
+    """Print a page of runs, newest first or as asked for."""
     with open_client(namespace) as client:
         _check_types(client, namespace.types)
-        runs, following = client.runs.list(_filter(namespace), limit=namespace.limit, cursor=namespace.cursor)
+        runs, following = client.runs.list(
+            _filter(namespace), limit=namespace.limit, cursor=namespace.cursor, sort=namespace.sort
+        )
     if out.as_json:
         out.document({"runs": [run.as_json() for run in runs], "next": following})
         return 0
@@ -43,7 +45,8 @@ def list_runs(namespace: Namespace, out: Output) -> int:
     rows = [_row(run) for run in runs]
     out.table(headings, rows, right=_RIGHT, whole=_WHOLE, drop=_DROP)
     if following is not None:
-        out.note(f"More: --cursor {following}")
+        order = "" if namespace.sort == "created" else f"--sort {namespace.sort} "
+        out.note(f"More: {order}--cursor {following}")
     return 0
 
 

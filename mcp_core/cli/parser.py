@@ -114,6 +114,13 @@ def _add_history(commands: _Commands) -> None:
 
     listing = _command(history, "list", "list runs, newest first", "history:list_runs")
     _filters(listing)
+    listing.add_argument(
+        "--sort",
+        metavar="COLUMN[:asc|:desc]",
+        default="created",
+        help="in this order: created, finished, duration, waited, cost, saved, time_saved, tokens_in, tokens_out, "
+        "attempts, task, status, model, cache, type, error or actor; runs without a value come last (default created)",
+    )
     listing.add_argument("--limit", metavar="N", type=_count, default=50, help="at most so many (default 50)")
     listing.add_argument("--cursor", metavar="CURSOR", help="go on after a former list: its `next`")
     _json(listing)

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mcp_core.store.filters import RunFilter, Totals
+from mcp_core.store.order import NEWEST_FIRST, SORTS, RunSort
 
 if TYPE_CHECKING:
     from mcp_core.store.facade import Store
 
-__all__ = ["RunFilter", "Store", "Totals", "open_store"]
+__all__ = ["NEWEST_FIRST", "SORTS", "RunFilter", "RunSort", "Store", "Totals", "open_store"]
 
 
 def open_store(url: str, *, data_dir: Path) -> "Store":

@@ -16,6 +16,7 @@ from mcp_core.store.engine import connect
 from mcp_core.store.filters import Group, LatencyGroup, Period, RunFilter, Totals
 from mcp_core.store.leases import LAPSED_SECONDS, Leases
 from mcp_core.store.migrate import migrate, schema_version
+from mcp_core.store.order import NEWEST_FIRST, RunSort
 from mcp_core.store.queries import Queries
 from mcp_core.store.rollups import Rollups, RollupStatements
 from mcp_core.store.runs import RunStatements, SaveRun, add_events, create_run, delete_runs
@@ -163,10 +164,17 @@ class Store:
         return self._queries.events(run_id, after_seq, limit)
 
     def list_runs(
-        self, wanted: RunFilter = _EVERYTHING, limit: int = 50, cursor: str | None = None
+        self,
+        wanted: RunFilter = _EVERYTHING,
+        limit: int = 50,
+        cursor: str | None = None,
+        sort: RunSort = NEWEST_FIRST,
     ) -> tuple[list[Run], str | None]:
-        """A page of runs, newest first, and the cursor of the next; None where this is the last. At most 10,000."""
-        return self._queries.list_runs(wanted, limit, cursor)
+        """A page of runs in that order and the cursor of the next; None where this is the last. At most 10,000.
+
+        Newest first is read from an index. Any other order looks at all runs that are meant, and keeps a page of them.
+        """
+        return self._queries.list_runs(wanted, limit, cursor, sort)
 
     def iter_runs(self, wanted: RunFilter = _EVERYTHING) -> Iterator[Run]:
         """All runs that are meant, newest first, read in chunks: for exports."""
@@ -199,10 +207,14 @@ class Store:
         return runs_frame(self._database, self._queries, wanted, limit)
 
     def runs_page(
-        self, wanted: RunFilter = _EVERYTHING, limit: int = 100, cursor: str | None = None
+        self,
+        wanted: RunFilter = _EVERYTHING,
+        limit: int = 100,
+        cursor: str | None = None,
+        sort: RunSort = NEWEST_FIRST,
     ) -> "tuple[pd.DataFrame, str | None]":
-        """A page of that frame and the cursor of the next; None where this is the last."""
-        return runs_page(self._database, self._queries, wanted, limit, cursor)
+        """A page of that frame in that order, and the cursor of the next; None where this is the last."""
+        return runs_page(self._queries, wanted, limit, cursor, sort)
 
     # Dashboards, from the rollups alone: spans are widened to whole hours in UTC, empty periods have no row
 

@@ -1,28 +1,28 @@
 """Reading runs and their events, always bounded."""
 
-import re
 import statistics
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, func, select, tuple_, union_all
+from sqlalchemy import ColumnElement, Connection, Select, func, select, union_all
 
 from mcp_core.errors import ConfigurationError
 from mcp_core.models import Run, RunEvent, RunStatus
 from mcp_core.store.codec import plain, read_event, read_run, search_text, tag_pattern, to_micros
 from mcp_core.store.engine import Database
 from mcp_core.store.filters import RunFilter
+from mcp_core.store.order import NEWEST_FIRST, RunSort
 from mcp_core.store.schema import run_events, runs
+from mcp_core.store.sorting import after, cursor_of, ordered
 
-__all__ = ["MOST_RUNS", "Queries", "cursor_at"]
+__all__ = ["MOST_RUNS", "Queries"]
 
 MOST_RUNS = 10_000
 """Runs one reading call returns at most, whatever it is asked for."""
 
 _CHUNK = 500
 _LIKE_RUNS = 20
-_CURSOR = re.compile(r"(?P<micros>-?[0-9a-f]{1,15})\.(?P<id>.+)", re.DOTALL)
 _NEWEST_FIRST = (runs.c.created_at.desc(), runs.c.id.desc())
 _FINAL = tuple(status.value for status in RunStatus if status.is_final)
 
@@ -62,30 +62,47 @@ class Queries:
         with self._database.reading() as connection:
             return [read_event(row) for row in connection.execute(wanted).mappings()]
 
-    def list_runs(self, wanted: RunFilter, limit: int, cursor: str | None) -> tuple[list[Run], str | None]:
-        """A page of runs, newest first, and where the next one begins; None where this is the last."""
-        limit = min(max(1, limit), MOST_RUNS)
+    def list_runs(
+        self, wanted: RunFilter, limit: int, cursor: str | None, sort: RunSort = NEWEST_FIRST
+    ) -> tuple[list[Run], str | None]:
+        """A page of runs in that order, and where the next one begins; None where this is the last."""
+        rows, following = self.page(select(runs), wanted, min(max(1, limit), MOST_RUNS), cursor, sort)
+        return [read_run(row) for row in rows], following
+
+    def page(
+        self, columns: Select[Any], wanted: RunFilter, limit: int, cursor: str | None, sort: RunSort
+    ) -> tuple[list[Any], str | None]:
+        """Rows of `columns` (a select from `runs`, with `id` and `created_at`) and where the next page begins."""
         with self._database.reading() as connection:
-            rows = self.rows(connection, select(runs), wanted, limit + 1, cursor)
-        page = [read_run(row) for row in rows[:limit]]
-        return page, cursor_at(to_micros(page[-1].created_at), page[-1].id) if len(rows) > limit else None
+            rows = self.rows(connection, columns, wanted, limit + 1, cursor, sort)
+        return rows[:limit], cursor_of(sort, rows[limit - 1]) if len(rows) > limit else None
 
     def rows(
-        self, connection: Connection, columns: Select[Any], wanted: RunFilter, limit: int, cursor: str | None
+        self,
+        connection: Connection,
+        columns: Select[Any],
+        wanted: RunFilter,
+        limit: int,
+        cursor: str | None,
+        sort: RunSort = NEWEST_FIRST,
     ) -> list[Any]:
-        """At most `limit` rows of `columns` (a select from `runs`), newest first."""
-        return list(connection.execute(self.statement(columns, wanted, limit, cursor)).mappings())
+        """At most `limit` rows of `columns` (a select from `runs`), in that order."""
+        return list(connection.execute(self.statement(columns, wanted, limit, cursor, sort)).mappings())
 
-    def statement(self, columns: Select[Any], wanted: RunFilter, limit: int, cursor: str | None) -> Select[Any]:
-        """What reads those rows, from an index in its order."""
+    def statement(
+        self, columns: Select[Any], wanted: RunFilter, limit: int, cursor: str | None, sort: RunSort = NEWEST_FIRST
+    ) -> Select[Any]:
+        """What reads those rows; newest first, from an index in its order."""
+        behind = after(self._database, sort, cursor)
+        if sort != NEWEST_FIRST:
+            return ordered(self._database, columns, [*self.conditions(wanted), *behind], sort, limit)
         parts = _split(wanted)
-        after = _after(cursor)
         if len(parts) == 1:
-            return columns.where(*self.conditions(wanted), *after).order_by(*_NEWEST_FIRST).limit(limit)
+            return columns.where(*self.conditions(wanted), *behind).order_by(*_NEWEST_FIRST).limit(limit)
         # For several values of an indexed column, the newest of each and then of all: never a sort of everything.
         pages = [
             select(runs.c.id, runs.c.created_at)
-            .where(*self.conditions(part), *after)
+            .where(*self.conditions(part), *behind)
             .order_by(*_NEWEST_FIRST)
             .limit(limit)
             .subquery()
@@ -188,19 +205,3 @@ def _split(wanted: RunFilter) -> list[RunFilter]:
             parts: list[dict[str, Any]] = [{name: (value,)} for value in values]
             return [replace(wanted, **part) for part in parts]
     return [wanted]
-
-
-def cursor_at(created_at: int, run_id: str) -> str:
-    """The cursor of what comes after the run of that id, created at `created_at` (microseconds since 1970)."""
-    return f"{created_at:x}.{run_id}"
-
-
-def _after(cursor: str | None) -> list[ColumnElement[bool]]:
-    if cursor is None:
-        return []
-    place = _CURSOR.fullmatch(cursor)
-    if place is None:
-        raise ConfigurationError(
-            f"{cursor!r} is not a place in a list of runs.", hint="Use `next` of the page before.", field="cursor"
-        )
-    return [tuple_(runs.c.created_at, runs.c.id) < tuple_(int(place["micros"], 16), plain(place["id"]))]

@@ -8,7 +8,8 @@ from sqlalchemy import ColumnElement, select
 from mcp_core.store.engine import Database
 from mcp_core.store.filters import RunFilter
 from mcp_core.store.frames import ColumnKind, frame
-from mcp_core.store.queries import Queries, cursor_at
+from mcp_core.store.order import RunSort
+from mcp_core.store.queries import Queries
 from mcp_core.store.schema import runs
 
 if TYPE_CHECKING:
@@ -60,15 +61,12 @@ def runs_frame(database: Database, queries: Queries, wanted: RunFilter, limit: i
 
 
 def runs_page(
-    database: Database, queries: Queries, wanted: RunFilter, limit: int, cursor: str | None
+    queries: Queries, wanted: RunFilter, limit: int, cursor: str | None, sort: RunSort
 ) -> "tuple[pd.DataFrame, str | None]":
-    """A page of that frame and where the next one begins; None where this is the last."""
-    limit = min(max(1, limit), MOST_ROWS)
-    with database.reading() as connection:
-        rows = queries.rows(connection, _SELECT, wanted, limit + 1, cursor)
-    last = rows[limit - 1] if len(rows) > limit else None
-    return _framed(rows[:limit]), None if last is None else cursor_at(last["created_at"], last["id"])
+    """A page of that frame in that order, and where the next one begins; None where this is the last."""
+    rows, following = queries.page(_SELECT, wanted, min(max(1, limit), MOST_ROWS), cursor, sort)
+    return _framed(rows), following
 
 
 def _framed(rows: Sequence[Mapping[str, Any]]) -> "pd.DataFrame":
-    return frame([tuple(row.values()) for row in rows], _COLUMNS)
+    return frame([tuple([row[name] for name in _COLUMNS]) for row in rows], _COLUMNS)

@@ -55,6 +55,19 @@ def test_history_is_listed_in_pages(cli: Cli, three: list[str]) -> None:
     assert [row.split("\t")[0] for row in rows] == three[:0:-1]
 
 
+def test_history_is_sorted(cli: Cli, three: list[str]) -> None:
+    by_words = cli("history", "list", "--sort", "error", "--limit", "1", "--json").json
+    assert [run["id"] for run in by_words["runs"]] == three[2:]
+    rest = cli("history", "list", "--sort", "error", "--cursor", by_words["next"], "--json").json
+    assert [run["id"] for run in rest["runs"]] == three[:2]
+    assert [run["id"] for run in cli("history", "list", "--sort", "created:asc", "--json").json["runs"]] == three
+    human = cli("history", "list", "--sort", "tokens_out:asc", "--limit", "1")
+    assert "--sort tokens_out:asc --cursor " in human.err
+    wrong = cli("history", "list", "--sort", "price", "--json")
+    assert wrong.code == 2
+    assert wrong.json["error"]["message"].startswith("sort: found 'price', allowed are created, finished,")
+
+
 def test_history_is_filtered(cli: Cli, three: list[str]) -> None:
     def ids(*arguments: str) -> list[str]:
         return [run["id"] for run in cli("history", "list", "--json", *arguments).json["runs"]]

@@ -128,15 +128,15 @@ def test_pages_go_on_where_the_last_one_ended(panel: Panel) -> None:
     newest_first = [run.id for run in sorted(runs, key=lambda run: run.created_at, reverse=True)]
     page = panel.open("history", rows="25")
     assert table(page) == newest_first[:25]
-    page.button(key="page_older").click().run()
+    page.button(key="page_next").click().run()
     assert table(page) == newest_first[25:50]
     link = page.query_params["before"]
-    page.button(key="page_older").click().run()
+    page.button(key="page_next").click().run()
     assert table(page) == newest_first[50:]
-    assert page.button(key="page_older").disabled
-    page.button(key="page_newer").click().run()
+    assert page.button(key="page_next").disabled
+    page.button(key="page_back").click().run()
     assert table(page) == newest_first[25:50]
-    page.button(key="page_newer").click().run()
+    page.button(key="page_back").click().run()
     assert table(page) == newest_first[:25]
     assert "before" not in page.query_params
 
@@ -146,11 +146,38 @@ def test_pages_go_on_where_the_last_one_ended(panel: Panel) -> None:
     assert table(from_link) == newest_first[:25]
 
 
+def test_all_runs_are_sorted_and_not_the_page(panel: Panel) -> None:
+    panel.open()
+    runs = [made_run(hours_ago=number + 1, seconds=number * 7 % 60 + 1) for number in range(60)]
+    seed(panel.client.store, runs)
+    longest_first = [run.id for run in sorted(runs, key=lambda run: (run.duration_seconds or 0, run.id), reverse=True)]
+    page = panel.open("history", rows="25")
+    assert page.selectbox(key="sort_by").value == "created"
+    page.button(key="page_next").click().run()
+    page.selectbox(key="sort_by").set_value("duration").run()
+    assert page.query_params["sort"] == "duration"
+    assert "before" not in page.query_params, "another order begins at its first page"
+    assert table(page) == longest_first[:25]
+    page.button(key="page_next").click().run()
+    assert table(page) == longest_first[25:50]
+    link = dict(page.query_params)
+    page.button(key="sort_turn").click().run()
+    assert page.query_params["sort"] == "duration:asc"
+    assert table(page) == longest_first[:-26:-1]
+
+    from_link = panel.open("history", **link)
+    assert table(from_link) == longest_first[25:50]
+    assert from_link.selectbox(key="sort_by").value == "duration"
+    from_link.selectbox(key="sort_by").set_value("created").run()
+    assert "sort" not in from_link.query_params
+    assert table(from_link) == [run.id for run in sorted(runs, key=lambda run: run.created_at, reverse=True)][:25]
+
+
 def test_another_filter_begins_at_the_first_page(panel: Panel) -> None:
     panel.open()
     seed(panel.client.store, week_of_runs(60))
     page = panel.open("history", rows="25")
-    page.button(key="page_older").click().run()
+    page.button(key="page_next").click().run()
     page.session_state["statuses"] = ["succeeded"]
     page.run()
     assert "before" not in page.query_params

@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 
 from mcp_core.models import CacheOutcome, RunStatus, utcnow
-from mcp_core.store import RunFilter, open_store
+from mcp_core.store import NEWEST_FIRST, SORTS, RunFilter, RunSort, open_store
 from mcp_core.ui.run_words import miss_words
-from mcp_core.ui.tables import COLUMNS, DEFAULT_COLUMNS, readable
+from mcp_core.ui.tables import COLUMNS, DEFAULT_COLUMNS, ORDERS, order_asked, readable
 from tests.made_runs import made_run, seed
 
 pytestmark = pytest.mark.unit
@@ -50,6 +50,16 @@ def test_cells_read_as_people_read(frame: pd.DataFrame) -> None:
 
 def test_the_columns_shown_first_exist(frame: pd.DataFrame) -> None:
     assert set(DEFAULT_COLUMNS) <= set(COLUMNS) <= set(frame.columns)
+
+
+def test_a_columns_header_asks_for_its_order_and_then_for_the_other_way_round() -> None:
+    assert order_asked(["cost_usd"], NEWEST_FIRST) == RunSort("cost")
+    assert order_asked(["cost_usd"], RunSort("cost")) == RunSort("cost", False)
+    assert order_asked(["name"], RunSort("cost")) == RunSort("task", False)
+    assert order_asked(["created_at"], NEWEST_FIRST) == RunSort("created", False)
+    for other in ([], ["open"], ["id"], ["retry_of"], ["gone"]):
+        assert order_asked(other, NEWEST_FIRST) is None
+    assert set(ORDERS) == set(SORTS)
 
 
 def test_an_empty_table_is_readable(tmp_path: Path) -> None:
