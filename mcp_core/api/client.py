@@ -18,6 +18,7 @@ from mcp_core.api.handle import RunHandle
 from mcp_core.api.live import LiveRun
 from mcp_core.api.logs import LogService
 from mcp_core.api.notes import Note, notes
+from mcp_core.api.preferences import PreferenceService
 from mcp_core.api.runs import RunService
 from mcp_core.api.tasks import EXAMPLES, TaskService
 from mcp_core.cache.factory import open_cache
@@ -92,6 +93,7 @@ class MCPClient:
         self.tasks = TaskService(self.registry, (self.settings.data_dir / "tasks", EXAMPLES))
         self.cache = CacheService(self._cache, self.store, self.settings, self.actor)
         self.dashboard = DashboardService(self.store)
+        self.preferences = PreferenceService(self.store, self.actor)
         self.logs = LogService(self.settings.data_dir)
         self._closed = False
 

@@ -17,6 +17,7 @@ from mcp_core.store.filters import Group, LatencyGroup, Period, RunFilter, Total
 from mcp_core.store.leases import LAPSED_SECONDS, Leases
 from mcp_core.store.migrate import migrate, schema_version
 from mcp_core.store.order import NEWEST_FIRST, RunSort
+from mcp_core.store.preferences import Preferences
 from mcp_core.store.queries import Queries
 from mcp_core.store.rollups import Rollups, RollupStatements
 from mcp_core.store.runs import RunStatements, SaveRun, add_events, create_run, delete_runs
@@ -48,6 +49,7 @@ class Store:
             self._writer = Writer(self._database, lambda: Rollups(rollups))
             self._leases = Leases(self._database, self._writer, self._statements)
             self._drafts = Drafts(self._database, self._writer)
+            self._preferences = Preferences(self._database, self._writer)
             self._artifacts = Artifacts(self._database, self._writer)
             self._queries = Queries(self._database)
             self._dashboards = Dashboards(self._database)
@@ -271,6 +273,20 @@ class Store:
     def get_draft(self, draft_id: str) -> dict[str, Any] | None:
         """The form's state; None where there is none or it has expired."""
         return self._drafts.get(draft_id)
+
+    # Preferences
+
+    def put_preference(self, actor_id: str, key: str, value: Any) -> None:
+        """Keep what somebody chose, JSON-compatible, instead of what they chose before; None forgets it.
+
+        Raises:
+            ConfigurationError: the key has more than 100 characters, or the value more than 20,000 as JSON.
+        """
+        self._preferences.put(actor_id, key, value)
+
+    def get_preference(self, actor_id: str, key: str) -> Any:
+        """What they chose; None where nothing is kept."""
+        return self._preferences.get(actor_id, key)
 
     def info(self) -> dict[str, Any]:
         """What `doctor` tells: `dialect`, `place` (path, or host, port and database), `size_bytes`, `runs`,

@@ -29,6 +29,7 @@ __all__ = [
     "drafts",
     "leases",
     "metadata",
+    "preferences",
     "rollup_errors",
     "rollup_latency",
     "rollup_runs",
@@ -36,7 +37,7 @@ __all__ = [
     "runs",
 ]
 
-SCHEMA_VERSION = "0001"
+SCHEMA_VERSION = "0002"
 """Newest migration this code knows."""
 
 metadata = MetaData()
@@ -151,6 +152,16 @@ drafts = Table(
     Column("created_at", BigInteger, nullable=False),
     Column("expires_at", BigInteger, nullable=False, index=True),
     Column("payload", Text, nullable=False),
+)
+
+preferences = Table(
+    "preferences",
+    metadata,
+    Column("actor_id", Id, primary_key=True),
+    Column("key", Id, primary_key=True),
+    Column("value", Text, nullable=False),
+    Column("changed_at", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
 )
 
 # Hours are counted since 1970 in UTC. Empty text stands for "none", since a primary key holds no NULL.

@@ -1,14 +1,8 @@
-"""The table of runs: filtered, a page at a time, to be acted on and downloaded; it keeps up while something runs."""
-
-from dataclasses import dataclass
-from functools import partial
-from itertools import islice
-from typing import Final
+"""The table of runs: filtered, sorted, a page at a time, to be acted on; it keeps up while something runs."""
 
 import streamlit as st
 
 from mcp_core.api.client import MCPClient
-from mcp_core.api.exports import ExportFormat, export
 from mcp_core.errors import ConfigurationError
 from mcp_core.models import RunStatus
 from mcp_core.store import NEWEST_FIRST, RunFilter, RunSort
@@ -16,85 +10,25 @@ from mcp_core.ui import bulk, text
 from mcp_core.ui.filters import FILTER_KEYS, reset_filters, viewer_zone
 from mcp_core.ui.navigate import show_run
 from mcp_core.ui.notes import show_notes
-from mcp_core.ui.tables import COLUMNS, DEFAULT_COLUMNS, ORDERS, runs_table
+from mcp_core.ui.table_look import Look
+from mcp_core.ui.tables import ORDERS, runs_table
 from mcp_core.ui.trouble import fragment
 
-__all__ = [
-    "MOST_EXPORTED",
-    "REFRESH_SECONDS",
-    "Look",
-    "exported",
-    "history_list",
-    "something_runs",
-    "table_look",
-]
-
-MOST_EXPORTED: Final = 10_000
-"""Runs one download holds at most, the newest ones."""
+__all__ = ["REFRESH_SECONDS", "history_list", "something_runs"]
 
 REFRESH_SECONDS = 2.0
 """How often the table looks again while something runs."""
 
 _OPEN = RunFilter(statuses=(RunStatus.QUEUED, RunStatus.RUNNING))
-_PAGE_SIZES = (25, 100, 500)
 _BEFORE = "before"
 _SORT = "sort"
 _TRAIL = "history_trail"
 _ASKED = "history_asked"
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
-    """How the table looks: names of `COLUMNS` in order, and rows a page."""
-
-    columns: tuple[str, ...]
-    rows: int
-
-
 def something_runs(client: MCPClient) -> bool:
     """Whether a run is queued or running, here or in another process."""
     return bool(client.runs.live()) or bool(client.runs.list(_OPEN, limit=1)[0])
-
-
-def exported(client: MCPClient, where: RunFilter, kind: ExportFormat) -> bytes:
-    """The newest `MOST_EXPORTED` of the runs that match, as a file."""
-    # A lone surrogate is legal in a model's answer and not in UTF-8. Spreadsheets tell UTF-8 by its mark.
-    content = "".join(export(islice(client.runs.iterate(where), MOST_EXPORTED), kind))
-    return content.encode("utf-8-sig" if kind == "csv" else "utf-8", "replace")
-
-
-def table_look(client: MCPClient, where: RunFilter) -> Look:
-    """Draw the choice of columns and page size, and the downloads of the runs that match."""
-    with st.popover("Table", icon=":material/view_column:", key="table_look"):
-        columns = st.multiselect(
-            "Columns",
-            list(COLUMNS),
-            default=list(DEFAULT_COLUMNS),
-            format_func=lambda name: COLUMNS[name].title,
-            key="cols",
-            bind="query-params",
-            help="In the order they are chosen. The address of this page remembers them.",
-        )
-        size = st.segmented_control(
-            "Rows a page", _PAGE_SIZES, default=_PAGE_SIZES[1], required=True, key="rows", bind="query-params"
-        )
-    with st.popover("Download", icon=":material/download:", key="downloads"):
-        kinds: tuple[tuple[ExportFormat, str, str], ...] = (
-            ("csv", "CSV, for spreadsheets", "text/csv"),
-            ("json", "JSON, with everything", "application/json"),
-        )
-        for kind, words, mime in kinds:
-            st.download_button(
-                words,
-                data=partial(exported, client, where, kind),
-                file_name=f"runs.{kind}",
-                mime=mime,
-                on_click="ignore",
-                width="stretch",
-                key=f"download_{kind}",
-            )
-        st.caption(f"All runs that match, not only this page; the newest {MOST_EXPORTED:,} at most.")
-    return Look(tuple(columns) or DEFAULT_COLUMNS, size or _PAGE_SIZES[1])
 
 
 def history_list(client: MCPClient, where: RunFilter, look: Look) -> None:

@@ -4,9 +4,10 @@ import streamlit as st
 
 from mcp_core.api.client import MCPClient
 from mcp_core.ui.filters import Span, run_filter
-from mcp_core.ui.history_list import history_list, something_runs, table_look
+from mcp_core.ui.history_list import history_list, something_runs
 from mcp_core.ui.history_overview import history_overview
 from mcp_core.ui.links import PAGES
+from mcp_core.ui.table_look import table_look
 from mcp_core.ui.trouble import fragment
 
 __all__ = ["history_charts", "history_runs", "nothing_has_run"]

@@ -11,6 +11,7 @@ import pytest
 from mcp_core.errors import ConfigurationError, StoreError
 from mcp_core.models import Run, RunEvent, RunOutput, RunStatus, new_id, utcnow
 from mcp_core.store import RunFilter, Store, open_store
+from mcp_core.store.schema import SCHEMA_VERSION
 from tests.store.backends import OnPostgreSQL, OnSQLite
 from tests.store.samples import events_of, finished, running
 
@@ -232,6 +233,25 @@ class WritingContract:
         with pytest.raises(ConfigurationError, match="characters"):
             store.put_draft("me", {"text": "x" * 5_000_001})
 
+    def test_what_people_choose_is_kept_for_each_of_them(self, store: Store, url: str, tmp_path: Path) -> None:
+        assert store.get_preference("ann", "columns") is None
+        store.put_preference("ann", "columns", ["name", "a\0\ud800é"])
+        store.put_preference("bob", "columns", {"n": 1.5})
+        store.put_preference("ann", "rows", 25)
+        store.put_preference("ann", "columns", ["cost"])
+        store.close()
+        with open_store(url, data_dir=tmp_path) as again:
+            assert again.get_preference("ann", "columns") == ["cost"]
+            assert again.get_preference("bob", "columns") == {"n": 1.5}
+            again.put_preference("ann", "columns", None)
+            assert again.get_preference("ann", "columns") is None
+            assert again.get_preference("ann", "rows") == 25
+            assert again.get_preference("\0", "\ud800") is None
+            with pytest.raises(ConfigurationError, match="20,000"):
+                again.put_preference("ann", "columns", "x" * 20_000)
+            with pytest.raises(ConfigurationError, match="1 to 100"):
+                again.put_preference("ann", "k" * 101, 1)
+
     def test_a_closed_history_refuses(self, store: Store) -> None:
         pending = running()
         store.save_run(pending, wait=False)
@@ -258,7 +278,7 @@ class WritingContract:
         assert set(info) == {"dialect", "place", "size_bytes", "runs", "schema_version"}
         assert info["runs"] == 1
         assert info["size_bytes"] > 10_000
-        assert info["schema_version"] == "0001"
+        assert info["schema_version"] == SCHEMA_VERSION
 
     def test_an_event_of_any_data_comes_back(self, store: Store) -> None:
         run = running()

@@ -11,14 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import text
 
 from mcp_core.errors import StoreError
 from mcp_core.models import Run, RunStatus, new_id, utcnow
-from mcp_core.store import RunFilter, Store, open_store
-from mcp_core.store.schema import metadata
+from mcp_core.store import RunFilter, Store, migrations, open_store
+from mcp_core.store.engine import connect
+from mcp_core.store.schema import SCHEMA_VERSION, metadata
 from tests.store.backends import OnPostgreSQL, OnSQLite
 from tests.store.samples import NOON, events_of, finished, running
 
@@ -94,7 +97,7 @@ class SharingContract:
         assert [_hear(process) for process in processes] == ["ready", "ready"]
         for process in processes:
             _go(process)
-        assert [_hear(process) for process in processes] == ["0001", "0001"]
+        assert [_hear(process) for process in processes] == [SCHEMA_VERSION, SCHEMA_VERSION]
         for process in processes:
             _end(process)
 
@@ -225,6 +228,22 @@ class SharingContract:
         with store._database.engine.connect() as connection:
             assert compare_metadata(MigrationContext.configure(connection), metadata) == []
 
+    def test_a_history_of_the_first_version_is_brought_to_this_one(self, url: str, tmp_path: Path) -> None:
+        database = connect(url, data_dir=tmp_path)
+        config = Config()
+        config.set_main_option("script_location", str(Path(migrations.__file__).parent).replace("%", "%%"))
+        config.set_main_option("path_separator", "os")
+        with database.engine.begin() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "0001")
+            connection.execute(text("INSERT INTO leases VALUES ('me', 'here', 1, 5)"))
+        database.close()
+        with open_store(url, data_dir=tmp_path) as store:
+            assert store.info()["schema_version"] == SCHEMA_VERSION
+            with store._database.engine.connect() as connection:
+                assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+                assert connection.execute(text("SELECT owner, heartbeat_at FROM leases")).all() == [("me", 5)]
+
     def test_opening_again_keeps_everything(self, store: Store, url: str, tmp_path: Path) -> None:
         run = finished(id=new_id())
         store.save_run(run)
@@ -233,8 +252,6 @@ class SharingContract:
 
     def change(self, url: str, statement: str) -> None:
         """Do something to the database behind the store's back."""
-        from mcp_core.store.engine import connect
-
         database = connect(url, data_dir=Path())
         with database.engine.begin() as connection:
             connection.execute(text(statement))

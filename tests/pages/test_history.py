@@ -10,7 +10,7 @@ from mcp_core.models import Attempt, CacheOutcome, RunEvent, RunStatus
 from mcp_core.store import RunFilter
 from mcp_core.types.llm_prompt import LLMPromptConfig
 from mcp_core.ui.bulk import cancel_runs, delete_runs, repeat_runs
-from mcp_core.ui.history_list import exported
+from mcp_core.ui.table_look import COLUMNS_KEY, exported
 from tests.faulty import chat, hang, stream
 from tests.made_runs import made_run, seed, week_of_runs
 from tests.pages.conftest import KEY, Panel, shown
@@ -119,6 +119,47 @@ def test_columns_have_their_order_and_are_restored_by_a_link(panel: Panel) -> No
     assert list(page.dataframe[0].proto.column_order) == ["open", "model", "error_type"]
     page.multiselect(key="cols").set_value([]).run()
     assert "name" in page.dataframe[0].proto.column_order, "a table without columns is no table"
+
+
+def test_columns_are_kept_for_the_person_and_a_link_has_its_own(panel: Panel) -> None:
+    panel.open()
+    seed(panel.client.store, week_of_runs(5))
+    page = panel.open("history")
+    page.multiselect(key="cols").set_value(["error_type", "name"]).run()
+    assert panel.client.preferences.get(COLUMNS_KEY) == ["error_type", "name"]
+
+    another_session = panel.open("history")
+    assert list(another_session.dataframe[0].proto.column_order) == ["open", "error_type", "name"]
+    from_link = panel.open("history", cols="Model")
+    assert list(from_link.dataframe[0].proto.column_order) == ["open", "model"]
+    assert panel.client.preferences.get(COLUMNS_KEY) == ["error_type", "name"], "looking at a link chooses nothing"
+    somebody = panel.client.actor.model_copy(update={"id": "somebody"})
+    assert panel.client.preferences.get(COLUMNS_KEY, actor=somebody) is None
+
+    another_session.multiselect(key="cols").set_value([]).run()
+    assert "name" in panel.open("history").dataframe[0].proto.column_order, "nothing chosen is nothing kept"
+
+
+@pytest.mark.parametrize("kept", [["gone", "model", "model", 7], "model", {"a": 1}, []])
+def test_columns_of_another_version_do_no_harm(panel: Panel, kept: object) -> None:
+    panel.open()
+    seed(panel.client.store, week_of_runs(2))
+    panel.client.preferences.set(COLUMNS_KEY, kept)
+    page = panel.open("history")
+    assert not page.exception
+    shown_columns = list(page.dataframe[0].proto.column_order)
+    assert shown_columns == ["open", "model"] if isinstance(kept, list) and kept else "name" in shown_columns
+
+
+def test_columns_that_cannot_be_kept_are_shown_all_the_same(panel: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
+    panel.open()
+    seed(panel.client.store, week_of_runs(2))
+    page = panel.open("history")
+    panel.client.store.flush()
+    monkeypatch.setattr(panel.client.store._preferences._writer, "_closed", True)
+    page.multiselect(key="cols").set_value(["model"]).run()
+    assert list(page.dataframe[0].proto.column_order) == ["open", "model"]
+    assert "are not kept" in page.toast[0].value
 
 
 def test_pages_go_on_where_the_last_one_ended(panel: Panel) -> None:
