@@ -126,6 +126,8 @@ class Attempt(Frozen):
 
     Attributes:
         status: HTTP status; None where no answer came.
+        duration_seconds: all of it; waited_seconds: what of that passed before the server was asked, while the local
+            model was fetched and started or a limit on calls had to be kept to.
         error: why this attempt did not serve; None for the one that did.
     """
 
@@ -135,6 +137,7 @@ class Attempt(Frozen):
     status: int | None = None
     started_at: datetime
     duration_seconds: float
+    waited_seconds: float = 0.0
     error: str | None = None
 
 

@@ -167,6 +167,7 @@ class Calls:
             revive=exchange.revived,
             revivals=max(1, len(server.endpoints) - 1),
             shown=lambda: exchange.shown,
+            waited=lambda: exchange.waited,
         )
         return _Fetched(answer, attempts, latency_seconds=time.perf_counter() - began, run_id=scope.run_id)
 

@@ -39,6 +39,7 @@ class Exchange:
 
     Attributes:
         shown: whether the last attempt has emitted tokens.
+        waited: seconds of the last attempt that passed before the server was asked.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Exchange:
         self._ttl_seconds = ttl_seconds
         self._body = _dumps(server.protocol.body(request, stream=scope.stream))
         self.shown = False
+        self.waited = 0.0
         self._tokens = estimated_tokens(request, self._body)
         self._failed: set[Endpoint] = set()
         self._asked = False
@@ -73,7 +75,8 @@ class Exchange:
             ExecutionError: the answer does not match the schema, or the work should stop.
             ConfigurationError: the provider cannot be called as it is configured.
         """
-        self.shown = False
+        self.shown, self.waited = False, 0.0
+        began = time.perf_counter()
         server, scope = self._server, self._scope
         server.endpoints.check()  # before anything is waited for
         started_at, api_key = server.ready(scope.cancel, self._progress)
@@ -84,6 +87,7 @@ class Exchange:
             server.endpoints.enter(self._failed) as endpoint,
         ):
             self._asked = spending.sent = True
+            self.waited = time.perf_counter() - began
             base_url = started_at or endpoint.base_url
             url = join_url(base_url, server.protocol.path, server.config.query)
             target = replace(server.target(self._request.model_name, api_key), base_url=base_url)

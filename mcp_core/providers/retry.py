@@ -3,7 +3,6 @@
 import random
 import time
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from typing import TypeVar
 
 from loguru import logger
@@ -40,6 +39,7 @@ def with_retries(
     revive: Callable[[APIError], bool] = lambda _: False,
     revivals: int = 1,
     shown: Callable[[], bool] = lambda: False,
+    waited: Callable[[], float] = lambda: 0.0,
 ) -> tuple[T, tuple[Attempt, ...]]:
     """The result of `attempt`, repeated while its failures may pass, and the record of every try.
 
@@ -47,11 +47,25 @@ def with_retries(
         revive: whether a failure has been mended meanwhile (a server that died was started again, or there is
             another one); such a repeat happens at once, at most `revivals` times, and does not count.
         shown: whether the failed attempt has shown tokens, which the display then has to drop.
+        waited: seconds of the last attempt that passed before the server was asked.
 
     Raises:
         APIError: the last failure; its `attempts` are all that was tried.
         ExecutionError: the work was stopped, or its answer rejected; with `attempts` too.
     """
+
+    def record(status: int | None, error: str | None) -> Attempt:
+        return Attempt(
+            number=len(attempts) + 1,
+            provider=target.provider,
+            model=target.model,
+            status=status,
+            started_at=started_at,
+            duration_seconds=time.perf_counter() - began,
+            waited_seconds=waited(),
+            error=error,
+        )
+
     attempts: list[Attempt] = []
     failures = 0
     revived = 0
@@ -60,7 +74,7 @@ def with_retries(
         try:
             result = attempt()
         except APIError as error:
-            attempts.append(_record(target, len(attempts) + 1, error.status, started_at, began, error.message))
+            attempts.append(record(error.status, error.message))
             error.attempts = tuple(attempts)
             if revived < revivals and revive(error):
                 revived, wait = revived + 1, 0.0
@@ -81,10 +95,10 @@ def with_retries(
         except ExecutionError as error:
             # Rejected for what it says, or stopped while it came: in both cases the server was asked.
             status = 200 if isinstance(error, OutputMismatchError) else None
-            error.attempts = (*attempts, _record(target, len(attempts) + 1, status, started_at, began, error.message))
+            error.attempts = (*attempts, record(status, error.message))
             raise
         else:
-            attempts.append(_record(target, len(attempts) + 1, 200, started_at, began, None))
+            attempts.append(record(200, None))
             return result, tuple(attempts)
 
 
@@ -94,17 +108,3 @@ def _pause(scope: CallScope, seconds: float, attempts: Sequence[Attempt]) -> Non
     except ExecutionError as stopped:
         stopped.attempts = tuple(attempts)
         raise
-
-
-def _record(
-    target: Target, number: int, status: int | None, started_at: datetime, began: float, error: str | None
-) -> Attempt:
-    return Attempt(
-        number=number,
-        provider=target.provider,
-        model=target.model,
-        status=status,
-        started_at=started_at,
-        duration_seconds=time.perf_counter() - began,
-        error=error,
-    )

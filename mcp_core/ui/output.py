@@ -9,7 +9,7 @@ from mcp_core.models import Artifact, CacheOutcome, Run, RunError
 from mcp_core.ui import text
 from mcp_core.ui.palette import BADGES, ICONS, label
 
-__all__ = ["answer", "badges", "cache_words", "draw_markdown", "failure", "figures"]
+__all__ = ["answer", "answering_seconds", "badges", "cache_words", "draw_markdown", "failure", "figures"]
 
 LONGEST_SHOWN = 200_000
 """Characters of an answer that a page draws; the rest is in the download."""
@@ -143,10 +143,19 @@ def figures(run: Run) -> None:
         else:
             st.metric(
                 "Speed",
-                text.rate(run.usage.output_tokens, duration),
-                help="Tokens of the answer over the whole time of the run.",
+                text.rate(run.usage.output_tokens, answering_seconds(run)),
+                help="Tokens of the answer over the time the model took for it. The start of the local model, waits "
+                "for a limit and attempts that failed are left out.",
             )
         st.metric("Cost", text.money(run.cost_usd), help=_cost_help(run))
+
+
+def answering_seconds(run: Run) -> float | None:
+    """Seconds model servers took for what they answered; the run's own time where none was asked, None before that."""
+    answered = [attempt for attempt in run.attempts if attempt.error is None] or run.attempts
+    if not answered:
+        return run.duration_seconds
+    return sum(attempt.duration_seconds - attempt.waited_seconds for attempt in answered)
 
 
 def _time_help(run: Run) -> str:

@@ -93,6 +93,7 @@ def _attempts(_client: MCPClient, run: Run) -> None:
             "status": [str(attempt.status) if attempt.status is not None else "no answer" for attempt in run.attempts],
             "started": [attempt.started_at for attempt in run.attempts],
             "seconds": [attempt.duration_seconds for attempt in run.attempts],
+            "waited": [attempt.waited_seconds for attempt in run.attempts],
             "error": [attempt.error or "" for attempt in run.attempts],
         }
     )
@@ -106,6 +107,13 @@ def _attempts(_client: MCPClient, run: Run) -> None:
             "status": st.column_config.TextColumn("HTTP status", width="small"),
             "started": st.column_config.DatetimeColumn("Started", format="HH:mm:ss.SSS", width="small"),
             "seconds": st.column_config.NumberColumn("Time", format="%.3f s", width="small"),
+            "waited": st.column_config.NumberColumn(
+                "Waited",
+                format="%.3f s",
+                width="small",
+                help="Of that time, before the server was asked: while the local model was fetched and started, or a "
+                "limit on calls had to be kept to.",
+            ),
             "error": "Why it did not serve",
         },
         alt=f"{text.count(len(run.attempts), 'attempts')} at model servers",

@@ -36,6 +36,28 @@ def priced(make: MakeProviders, server: FaultyServer) -> Providers:
     return make(f'[providers.acme]\nbase_url = "{server.url}"\napi_key_env = "ACME_KEY"\n{PRICED}')
 
 
+@pytest.mark.parametrize("streamed", [False, True])
+def test_what_an_attempt_waits_before_the_server_is_asked_is_told_apart(
+    acme: Providers, server: FaultyServer, monkeypatch: pytest.MonkeyPatch, streamed: bool
+) -> None:
+    starting = 0.3
+    ready = acme._servers["acme"].ready
+
+    def slowly(*arguments: Any) -> Any:
+        time.sleep(starting)  # as a local model does, which is fetched and started when first asked
+        return ready(*arguments)
+
+    monkeypatch.setattr(acme._servers["acme"], "ready", slowly)
+    server.script(status(503), stream("a") if streamed else chat("a"))
+    began = time.perf_counter()
+    answered = acme.complete(ask(), scope(stream=streamed, max_retries=1))
+    whole = time.perf_counter() - began
+    failed, served = answered.attempts
+    for attempt in (failed, served):
+        assert starting <= attempt.waited_seconds < attempt.duration_seconds
+    assert failed.duration_seconds + served.duration_seconds <= whole
+
+
 @pytest.mark.parametrize("first", [False, True], ids=["whole first", "streamed first"])
 @pytest.mark.parametrize("second", [False, True], ids=["whole then", "streamed then"])
 def test_a_second_time_it_comes_from_the_cache(

@@ -58,6 +58,7 @@ def test_it_answers_whole_streamed_and_by_schema(local: Providers, ears: Ears) -
     assert whole.usage.input_tokens > 5
     assert 1 <= whole.usage.output_tokens <= 8
     assert state_of(local) == "running"
+    assert 0 < whole.attempts[0].waited_seconds < whole.attempts[0].duration_seconds, "it was started first"
 
     streamed = local.complete(ask("Count to three."), scope(ears, stream=True, read_timeout=60))
     assert ears.text == streamed.text

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from mcp_core.models import Artifact, CacheOutcome, Run, RunError, RunOutput, RunStatus, Usage, utcnow
+from mcp_core.models import Artifact, Attempt, CacheOutcome, Run, RunError, RunOutput, RunStatus, Usage, utcnow
 from mcp_core.ui import output
 
 pytestmark = pytest.mark.unit
@@ -34,6 +34,29 @@ def test_figures_have_units_and_an_unknown_cost_is_not_zero() -> None:
     page = drawn(usage=Usage(input_tokens=5, output_tokens=1200), output=RunOutput(text="x"))
     assert metrics(page) == {"Time": "2.0 s", "Tokens": "1,200", "Speed": "600 tokens/s", "Cost": "unknown"}
     assert "providers.toml" in page.metric[3].help
+
+
+def test_the_speed_is_that_of_the_model_and_not_of_its_start() -> None:
+    def tried(number: int, seconds: float, waited: float, error: str | None = None) -> Attempt:
+        return Attempt(
+            number=number,
+            provider="local",
+            model="m",
+            started_at=utcnow(),
+            duration_seconds=seconds,
+            waited_seconds=waited,
+            error=error,
+        )
+
+    usage = Usage(output_tokens=120)
+    started = drawn(usage=usage, output=RunOutput(text="x"), attempts=(tried(1, 60.0, 0.0, "Down."), tried(2, 31, 30)))
+    assert metrics(started)["Speed"] == "120 tokens/s"
+    samples = drawn(usage=usage, output=RunOutput(text="x"), attempts=(tried(1, 31, 30), tried(1, 1, 0)))
+    assert metrics(samples)["Speed"] == "60 tokens/s"
+    stopped = drawn(usage=usage, status=RunStatus.CANCELLED, attempts=(tried(1, 4, 2, "Cancelled."),))
+    assert metrics(stopped)["Speed"] == "60 tokens/s"
+    without = drawn(usage=usage, output=RunOutput(text="x"))
+    assert metrics(without)["Speed"] == "60 tokens/s"
 
 
 def test_a_hit_shows_what_it_saved() -> None:
