@@ -15,10 +15,12 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 __all__ = [
+    "PRIORITIES",
     "Actor",
     "Artifact",
     "Attempt",
     "CacheOutcome",
+    "Priority",
     "Run",
     "RunError",
     "RunEvent",
@@ -29,6 +31,11 @@ __all__ = [
     "new_id",
     "utcnow",
 ]
+
+
+Priority = Literal["high", "normal", "low"]
+PRIORITIES: tuple[Priority, ...] = ("high", "normal", "low")
+"""How soon a run is taken from the queue, the soonest first."""
 
 
 def utcnow() -> datetime:
@@ -208,6 +215,7 @@ class Run(Frozen):
         config: snapshot of the task's config, JSON-compatible, secrets masked.
         model: `provider/model` asked for; None for types without one.
         cost_usd: what it cost; 0 for a cache hit; None where the price is unknown.
+        priority: how soon it is taken from the queue.
         owner: id of the process lease that runs it; None while nobody does.
         parent_id: the run that started this one; retry_of: the run this one repeats.
     """
@@ -222,6 +230,7 @@ class Run(Frozen):
     variables: dict[str, Any] = Field(default_factory=dict)
     tags: tuple[str, ...] = ()
     model: str | None = None
+    priority: Priority = "normal"
     output: RunOutput = RunOutput()
     usage: Usage = Usage()
     cost_usd: Decimal | None = None

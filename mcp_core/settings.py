@@ -56,6 +56,10 @@ _ALLOWED: Mapping[str, str] = {
     "redis_url": "a URL as rediss://:PASSWORD@HOST:6379/0",
     "workers": "a whole number from 1 to 256",
     "queue_size": "a whole number from 1 to 1000000",
+    "actor_running": "a whole number from 1 to 256, or 0 for no limit",
+    "actor_queued": "a whole number from 1 to 1000000, or 0 for no limit",
+    "actor_bytes": "a number of bytes, or 500MB, 2GB, or 0 for no limit",
+    "drain_seconds": "a number of seconds from 0 to 3600",
     "master_key": "a long random text",
     "log_level": "DEBUG, INFO, WARNING, ERROR or CRITICAL",
     "allow_code": "auto, yes or no",
@@ -110,6 +114,18 @@ class Settings(BaseModel):
     redis_url: str = Field("", description="redis:// or rediss:// URL, for the redis and tiered caches.")
     workers: int = Field(8, ge=1, le=256, description="Runs executed at the same time by this process.")
     queue_size: int = Field(1000, ge=1, le=1_000_000, description="Runs that may wait in this process.")
+    actor_running: int = Field(
+        0, ge=0, le=256, description="Runs of one person executed at the same time by this process; 0 for no limit."
+    )
+    actor_queued: int = Field(
+        0, ge=0, le=1_000_000, description="Runs of one person that may wait in this process; 0 for no limit."
+    )
+    actor_bytes: Bytes = Field(
+        0, ge=0, description="Bytes of outputs and files the history keeps of one person's runs; 0 for no limit."
+    )
+    drain_seconds: Seconds = Field(
+        10.0, ge=0, le=3600, description="How long running runs may go on when the process is told to end."
+    )
     master_key: SecretStr = Field(
         SecretStr(""),
         description="Secret that isolates cache entries and seals keys; empty for a file made on first use.",

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from mcp_core.errors import ConfigurationError
-from mcp_core.models import Actor
+from mcp_core.models import PRIORITIES, Actor, Priority
 
-__all__ = ["checked_actor", "checked_limit", "checked_run_id", "checked_variables"]
+__all__ = ["checked_actor", "checked_limit", "checked_priority", "checked_run_id", "checked_variables"]
 
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
@@ -42,6 +42,16 @@ def checked_run_id(run_id: object) -> str:
             field="run_id",
         )
     return run_id
+
+
+def checked_priority(priority: object) -> Priority:
+    """How soon a run is taken from the queue."""
+    for known in PRIORITIES:
+        if priority == known:
+            return known
+    raise ConfigurationError(
+        f"priority: found {str(priority)[:80]!r}, allowed are {', '.join(PRIORITIES)}.", field="priority"
+    )
 
 
 def checked_limit(limit: object) -> int:

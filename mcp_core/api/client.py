@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from pydantic_core import to_jsonable_python
 
-from mcp_core.api.arguments import checked_actor, checked_run_id, checked_variables
+from mcp_core.api.arguments import checked_actor, checked_priority, checked_run_id, checked_variables
 from mcp_core.api.caching import CacheService
 from mcp_core.api.dashboard import DashboardService
 from mcp_core.api.execution import Engine
@@ -19,11 +19,12 @@ from mcp_core.api.live import LiveRun
 from mcp_core.api.logs import LogService
 from mcp_core.api.notes import Note, notes
 from mcp_core.api.preferences import PreferenceService
+from mcp_core.api.queue import QueueService
 from mcp_core.api.runs import RunService
 from mcp_core.api.tasks import EXAMPLES, TaskService
 from mcp_core.cache.factory import open_cache
 from mcp_core.errors import ConfigurationError
-from mcp_core.models import Actor, Run, new_id
+from mcp_core.models import Actor, Priority, Run, new_id
 from mcp_core.providers.registry import Providers
 from mcp_core.security.permissions import check
 from mcp_core.security.redaction import redactor
@@ -82,14 +83,14 @@ class MCPClient:
                 self.store,
                 self.providers,
                 self.registry,
-                workers=self.settings.workers,
-                queue_size=self.settings.queue_size,
+                self.settings,
                 adopt=adopt,
             )
             if adopt:
                 self._engine.start()
             self._opened = opened.pop_all()
-        self.runs = RunService(self.store, self._engine, self.submit, self.actor)
+        self.queue = QueueService(self.store, self._engine, self.settings)
+        self.runs = RunService(self.store, self._engine, self.queue, self.submit, self.actor)
         self.tasks = TaskService(self.registry, (self.settings.data_dir / "tasks", EXAMPLES))
         self.cache = CacheService(self._cache, self.store, self.settings, self.actor)
         self.dashboard = DashboardService(self.store)
@@ -104,6 +105,7 @@ class MCPClient:
         *,
         actor: Actor | None = None,
         run_id: str | None = None,
+        priority: Priority = "normal",
     ) -> Run:
         """Run a task and wait for it.
 
@@ -111,6 +113,7 @@ class MCPClient:
             config: a config, its fields with `type`, or the name or file of a task.
             variables: values by name; those with a default may be left out.
             run_id: an id of your own; a run with that id is started once, and found again afterwards.
+            priority: how soon it is taken from the queue: `high`, `normal` or `low`.
 
         Returns:
             The finished run, whatever its status: a task that failed is a run with an `error`.
@@ -118,10 +121,18 @@ class MCPClient:
         Raises:
             ConfigurationError: the config or a variable is wrong.
             PermissionDeniedError: the actor may not run tasks.
-            ResourceLimitError: the queue is full.
+            ResourceLimitError: the queue is full, or the actor has or keeps as much as one may.
         """
-        handle = self._begin(config, variables, actor=actor, run_id=run_id, stream=False, durable=False, waits=True)
-        return handle.result()
+        return self._begin(
+            config,
+            variables,
+            actor=actor,
+            run_id=run_id,
+            priority=priority,
+            stream=False,
+            durable=False,
+            waits=True,
+        ).result()
 
     def submit(
         self,
@@ -132,6 +143,7 @@ class MCPClient:
         run_id: str | None = None,
         parent_id: str | None = None,
         retry_of: str | None = None,
+        priority: Priority = "normal",
         stream: bool = True,
     ) -> RunHandle:
         """Start a run and return at once; the run is recorded by then and goes on by itself.
@@ -150,6 +162,7 @@ class MCPClient:
             run_id=run_id,
             parent_id=parent_id,
             retry_of=retry_of,
+            priority=priority,
             stream=stream,
             durable=True,
         )
@@ -161,10 +174,13 @@ class MCPClient:
         *,
         actor: Actor | None = None,
         run_id: str | None = None,
+        priority: Priority = "normal",
     ) -> Run:
         """As `execute`, for `async` callers; cancelling the awaiting task cancels the run it started."""
         begun = asyncio.ensure_future(
-            asyncio.to_thread(self.submit, config, variables, actor=actor, run_id=run_id, stream=False)
+            asyncio.to_thread(
+                self.submit, config, variables, actor=actor, run_id=run_id, priority=priority, stream=False
+            )
         )
         try:
             handle = await asyncio.shield(begun)
@@ -197,12 +213,16 @@ class MCPClient:
         """The form state kept under `draft_id`; None where there is none (any more)."""
         return self.store.get_draft(draft_id)
 
-    def close(self, *, drain_seconds: float = 10.0) -> None:
-        """Let running runs finish for `drain_seconds`, stop the rest, and release everything. Once is enough."""
+    def close(self, *, drain_seconds: float | None = None) -> None:
+        """Let running runs finish for a while, stop the rest, and release everything. Once is enough.
+
+        Args:
+            drain_seconds: how long they may go on; default the setting `MCP_DRAIN_SECONDS`.
+        """
         if self._closed:
             return
         self._closed = True
-        self._engine.close(drain_seconds=drain_seconds)
+        self._engine.close(drain_seconds=self.settings.drain_seconds if drain_seconds is None else drain_seconds)
         self._opened.close()
 
     def __enter__(self) -> Self:
@@ -211,7 +231,7 @@ class MCPClient:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.close(drain_seconds=0.0 if error is not None else 10.0)
+        self.close(drain_seconds=0.0 if error is not None else None)
 
     async def __aenter__(self) -> Self:
         return self
@@ -228,6 +248,7 @@ class MCPClient:
         *,
         actor: Actor | None,
         run_id: str | None,
+        priority: Priority,
         stream: bool,
         durable: bool,
         waits: bool = False,
@@ -238,7 +259,10 @@ class MCPClient:
         check(actor, "run")
         config = self._config_of(config)
         definition = self.registry.get(config.type)
+        if self.settings.actor_bytes:
+            self.queue.check_kept(actor.id)
         given = checked_variables(variables)
+        priority = checked_priority(priority)
         for other in (parent_id, retry_of):
             if other is not None:
                 self.runs.get(other)
@@ -258,6 +282,7 @@ class MCPClient:
                 variables=redactor.data(variables),
                 tags=config.tags,
                 model=config.asked_model(),
+                priority=priority,
                 parent_id=parent_id,
                 retry_of=retry_of,
                 owner=self._engine.owner,

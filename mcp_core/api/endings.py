@@ -137,7 +137,8 @@ class Endings:
 
     def _save(self, live: LiveRun, *, again: bool = False) -> bool:
         try:
-            if self._store.save_run(live.run, events=live.events.durable()) is False:
+            files = sum(live.artifact_sizes.values())
+            if self._store.save_run(live.run, events=live.events.durable(), artifact_bytes=files) is False:
                 self._yield_to_others(live)
         except StoreError as error:
             level = "DEBUG" if again else "ERROR"

@@ -10,9 +10,10 @@ from typing import Any
 from loguru import logger
 
 from mcp_core.api.endings import Endings, as_json_data, checked_output, refuse_masked
+from mcp_core.api.line import Ticket
 from mcp_core.api.live import LiveRun
 from mcp_core.api.pulse import Pulse
-from mcp_core.api.workers import WorkerPool
+from mcp_core.api.workers import PoolState, WorkerPool
 from mcp_core.control import CancelReason, CancelToken
 from mcp_core.errors import (
     ExecutionError,
@@ -22,17 +23,21 @@ from mcp_core.errors import (
     RunInterruptedError,
     RunTimeoutError,
 )
-from mcp_core.models import Actor, Run, RunOutput, RunStatus, new_id, utcnow
+from mcp_core.models import Actor, Artifact, Run, RunOutput, RunStatus, new_id, utcnow
 from mcp_core.providers.base import CallScope
 from mcp_core.providers.llm import RunLLM
 from mcp_core.providers.registry import Providers
 from mcp_core.security.redaction import redactor
-from mcp_core.store import Store
+from mcp_core.settings import Settings
+from mcp_core.store import ProcessLoad, Store
 from mcp_core.types.base import RunContext
 from mcp_core.types.registry import Registry
 from mcp_core.types.variables import validate_variables
 
 __all__ = ["Engine"]
+
+_BESIDE = 4
+"""Runs of a full provider that may begin nonetheless: the cache may answer them, and those it does not step aside."""
 
 _STATUS_OF_REASON: Mapping[CancelReason, RunStatus] = {
     "cancelled": RunStatus.CANCELLED,
@@ -45,13 +50,12 @@ class Engine:
     """Executes runs in this process. It starts its threads with the first run.
 
     Args:
-        workers: runs at the same time.
-        queue_size: runs that may wait.
+        settings: how many runs at the same time and in the queue, in all and for one actor.
         adopt: whether runs queued by a process that died go on here; for processes that live long.
     """
 
     def __init__(
-        self, store: Store, providers: Providers, registry: Registry, *, workers: int, queue_size: int, adopt: bool
+        self, store: Store, providers: Providers, registry: Registry, settings: Settings, *, adopt: bool
     ) -> None:
         self.owner = new_id()
         self._store = store
@@ -60,7 +64,14 @@ class Engine:
         self._lock = threading.Lock()
         self._live: dict[str, LiveRun] = {}
         self._started = False
-        self._pool: WorkerPool[LiveRun] = WorkerPool(self._work, size=workers, limit=queue_size, name="mcp-run")
+        self._pool: WorkerPool[LiveRun] = WorkerPool(
+            self._work,
+            size=settings.workers,
+            limit=settings.queue_size,
+            name="mcp-run",
+            actor_running=settings.actor_running,
+            actor_queued=settings.actor_queued,
+        )
         self._endings = Endings(store, self._forget)
         self._pulse = Pulse(
             store,
@@ -68,6 +79,8 @@ class Engine:
             live=self.live,
             abandon=self._abandon,
             endings=self._endings,
+            cancel=self.cancel,
+            load=self._load,
             adopt=self._adopt_queued if adopt else None,
         )
 
@@ -96,8 +109,9 @@ class Engine:
             if self._store.save_run(live.run, wait=durable) is False:
                 self._forget(live)
                 return False
-            if not (waits and live.definition.interruptible and self._pool.do(live)):
-                self._pool.put(live)
+            ticket = self._ticket(live)
+            if not (waits and live.definition.interruptible and self._pool.do(live, ticket)):
+                self._pool.put(live, ticket)
         except MCPError as error:
             self._fail(live, error)
             raise
@@ -119,6 +133,18 @@ class Engine:
     def waiting(self) -> list[str]:
         """Ids of the queued runs, next first."""
         return [live.run.id for live in self._pool.waiting()]
+
+    def state(self) -> PoolState:
+        """What its workers do at the moment."""
+        return self._pool.state()
+
+    def ask_to_cancel(self, run: Run, actor_id: str) -> bool:
+        """Stop a run that this process does not have; returns whether it was open.
+
+        One that a dead process left queued is taken over and cancelled here; whoever has another one is asked to.
+        """
+        self.adopt(run.id)
+        return self.cancel(run.id) or self._store.ask_to_cancel(run.id, actor_id)
 
     def cancel(self, run_id: str, reason: CancelReason = "cancelled") -> bool:
         """Stop a run of this process; returns whether it was open."""
@@ -232,6 +258,7 @@ class Engine:
             read_timeout=live.config.timeout,
             emit=emit,
             before_wire=before_wire,
+            aside=lambda: self._pool.aside(live),
         )
         return RunContext(
             run_id=live.run.id,
@@ -240,10 +267,14 @@ class Engine:
             llm=RunLLM(self._providers, scope, live.tally.add, live.tally.add_failed),
             cancel=live.token,
             emit=emit_checked,
-            save_artifact=lambda name, content, media_type: self._store.put_artifact(
-                live.run.id, name, media_type, content
-            ),
+            save_artifact=lambda name, content, media_type: self._save_artifact(live, name, content, media_type),
         )
+
+    def _save_artifact(self, live: LiveRun, name: str, content: bytes, media_type: str) -> Artifact:
+        live.token.check()  # a run that was stopped keeps nothing more
+        artifact = self._store.put_artifact(live.run.id, name, media_type, content)
+        live.artifact_sizes[artifact.name] = artifact.size_bytes
+        return artifact
 
     def _finish(self, live: LiveRun, status: RunStatus, *, output: RunOutput) -> None:
         self._endings.finish(live, status, output=output)
@@ -280,6 +311,18 @@ class Engine:
                 RunInterruptedError("The app stopped before the run began.", hint="It goes on when the app starts.")
             )
 
+    def _ticket(self, live: LiveRun) -> Ticket:
+        run = live.run
+        provider, slash, _ = (run.model or "").partition("/")
+        limit = self._providers.concurrency(provider) if slash else 0
+        if not limit:
+            return Ticket(run.priority, run.actor_id)
+        return Ticket(run.priority, run.actor_id, provider, limit + _BESIDE)
+
+    def _load(self) -> ProcessLoad:
+        state = self._pool.state()
+        return ProcessLoad(workers=state.size, given_up=state.given_up, queue_size=state.limit)
+
     def _take_in(self, live: LiveRun) -> bool:
         with self._lock:
             if self._live.setdefault(live.run.id, live) is not live:
@@ -314,7 +357,7 @@ class Engine:
         if not self._take_in(live):
             return
         try:
-            self._pool.put(live, beyond_limit=True)
+            self._pool.put(live, self._ticket(live), beyond_limit=True)
         except ResourceLimitError:
             self._leave(live)  # shutting down: with its lease gone another process takes it
 

@@ -93,6 +93,7 @@ class LiveRun:
 
     Attributes:
         sent: whether anything was sent to a model server.
+        artifact_sizes: bytes of its files, by name.
         submitted, began: `time.monotonic()` of its submission, and of its start.
     """
 
@@ -113,6 +114,7 @@ class LiveRun:
         self.definition = definition
         self.stream = stream
         self.sent = False
+        self.artifact_sizes: dict[str, int] = {}
         self.submitted = self.began = time.monotonic()
         self.events = EventLog(run.id)
         self.token = CancelToken()

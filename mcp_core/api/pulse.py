@@ -10,15 +10,17 @@ from loguru import logger
 from mcp_core.api.endings import Endings
 from mcp_core.api.live import LiveRun
 from mcp_core.errors import StoreError
-from mcp_core.store import Store
+from mcp_core.store import ProcessLoad, Store
 
-__all__ = ["FLUSH_SECONDS", "GRACE_SECONDS", "HEARTBEAT_SECONDS", "LEASE_SECONDS", "Pulse"]
+__all__ = ["FLUSH_SECONDS", "GRACE_SECONDS", "HEARTBEAT_SECONDS", "LEASE_SECONDS", "REQUESTS_SECONDS", "Pulse"]
 
 FLUSH_SECONDS = 0.25
 """How often events in memory reach the store."""
 HEARTBEAT_SECONDS = 4.0
 LEASE_SECONDS = 15.0
 """A process not heard of for this long is taken for dead."""
+REQUESTS_SECONDS = 1.0
+"""How often requests of other processes to cancel a run are looked for: with the grace below, within 5 seconds."""
 GRACE_SECONDS = 2.0
 """How long a run that was told to stop may take before it is ended over its head."""
 
@@ -27,7 +29,8 @@ class Pulse:
     """A thread that looks after the live runs of one engine.
 
     Args:
-        live: gives the runs to look after.
+        live: gives the runs to look after; load: what this process says of itself.
+        cancel: stops a run that another process was asked to cancel.
         abandon: ends a run whose executor does not listen.
         endings: records again what could not be recorded.
         adopt: takes over queued runs of processes not heard of for so many seconds; None to leave them to others.
@@ -39,6 +42,8 @@ class Pulse:
         owner: str,
         *,
         live: Callable[[], list[LiveRun]],
+        load: Callable[[], ProcessLoad],
+        cancel: Callable[[str], object],
         abandon: Callable[[LiveRun], None],
         endings: Endings,
         adopt: Callable[[float], None] | None,
@@ -46,6 +51,8 @@ class Pulse:
         self._store = store
         self._owner = owner
         self._live = live
+        self._load = load
+        self._cancel = cancel
         self._abandon = abandon
         self._endings = endings
         self._adopt = adopt
@@ -56,7 +63,7 @@ class Pulse:
 
     def start(self) -> None:
         """Take the lease and begin."""
-        self._store.heartbeat(self._owner)
+        self._store.heartbeat(self._owner, self._load())
         self._thread.start()
 
     def stop(self) -> None:
@@ -70,12 +77,15 @@ class Pulse:
             logger.warning("The lease could not be given back: {}", error)
 
     def _run(self) -> None:
-        due = 0.0
+        due = look = 0.0
         while not self._stop.wait(FLUSH_SECONDS):
             live = self._live()
             self._try(partial(self._watch_limits, live))
             self._try(partial(self._flush, live))
             self._try(self._endings.retry)
+            if live and time.monotonic() >= look:
+                look = time.monotonic() + REQUESTS_SECONDS
+                self._try(self._cancel_requested)
             if time.monotonic() >= due:
                 due = time.monotonic() + HEARTBEAT_SECONDS
                 self._try(self._look_after_leases)
@@ -107,11 +117,16 @@ class Pulse:
         self._store.flush()
 
     def _look_after_leases(self) -> None:
-        self._store.heartbeat(self._owner)
+        self._store.heartbeat(self._owner, self._load())
         if self._steadiness.beat():
             self._try(self._interrupt_lapsed)
             if self._adopt is not None:
                 self._try(partial(self._adopt, LEASE_SECONDS))
+
+    def _cancel_requested(self) -> None:
+        for run_id in self._store.asked_to_cancel(self._owner):
+            logger.info("Run {} is cancelled, as another process asked.", run_id)
+            self._cancel(run_id)
 
     def _interrupt_lapsed(self) -> None:
         for run in self._store.interrupt_lapsed(older_than_seconds=LEASE_SECONDS):

@@ -4,10 +4,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from loguru import logger
+
 from mcp_core.api.arguments import checked_limit
 from mcp_core.api.endings import refuse_masked
 from mcp_core.api.execution import Engine
 from mcp_core.api.handle import RunHandle, still_going_on
+from mcp_core.api.queue import QueueService
 from mcp_core.cache.keys import changed_parts
 from mcp_core.errors import ConfigurationError
 from mcp_core.models import Actor, Run, RunEvent
@@ -30,9 +33,10 @@ Start = Callable[..., RunHandle]
 class RunService:
     """The history, and what can be done with a run in it. Reached as `client.runs`."""
 
-    def __init__(self, store: Store, engine: Engine, start: Start, actor: Actor) -> None:
+    def __init__(self, store: Store, engine: Engine, queue: QueueService, start: Start, actor: Actor) -> None:
         self._store = store
         self._engine = engine
+        self._queue = queue
         self._start = start
         self._actor = actor
 
@@ -101,10 +105,9 @@ class RunService:
         """Runs queued or running in this process, oldest first."""
         return [live.run for live in self._engine.live()]
 
-    def queue_position(self, run_id: str) -> int | None:
-        """Place of a run in the queue of this process, 1 for the next one; None where it does not wait here."""
-        waiting = self._engine.waiting()
-        return waiting.index(run_id) + 1 if run_id in waiting else None
+    def position(self, run_id: str) -> int | None:
+        """Place of a run in the queue of its process, 1 for the next one; None where it does not wait."""
+        return self._queue.position(run_id)
 
     def children(self, run_id: str) -> "list_[Run]":
         """Runs that this one started."""
@@ -153,17 +156,23 @@ class RunService:
         return self._store.get_artifact(run_id, name)
 
     def cancel(self, run_id: str, *, actor: Actor | None = None) -> bool:
-        """Stop a run of this process; returns whether it was still open.
+        """Stop a run, whichever process has it; returns whether it was still open.
+
+        A run of this process has been told when this returns; one of another is told within a second. Either ends
+        within five.
 
         Raises:
-            ConfigurationError: another process has it.
+            ConfigurationError: there is no such run.
         """
-        check(actor or self._actor, "cancel")
+        who = actor or self._actor
+        check(who, "cancel")
         if self._engine.cancel(run_id):
             return True
-        if not self.get(run_id).status.is_final:
-            raise ConfigurationError("Another process runs this.", hint="Cancel it there: in the app that started it.")
-        return False
+        run = self.get(run_id)
+        if run.status.is_final:
+            return False
+        logger.info("{} asked for run {} to be cancelled.", who.id, run.id)
+        return self._engine.ask_to_cancel(run, who.id)
 
     def repeat(self, run_id: str, *, actor: Actor | None = None, cache: str | None = None) -> RunHandle:
         """Run the same config with the same variables again, as a run linked to the first.
@@ -176,7 +185,9 @@ class RunService:
         config: dict[str, Any] = dict(run.config)
         if cache is not None:
             config["cache"] = {**config.get("cache", {}), "mode": cache}
-        return self._start(config, run.variables, actor=actor or self._actor, retry_of=run.id, stream=True)
+        return self._start(
+            config, run.variables, actor=actor or self._actor, retry_of=run.id, priority=run.priority, stream=True
+        )
 
     def delete(self, run_ids: Sequence[str], *, actor: Actor | None = None) -> int:
         """Delete finished runs with their events and artifacts; returns how many that were."""

@@ -161,6 +161,7 @@ def _details(run: Run) -> list[tuple[str, str]]:
         ("task", f"{run.name} ({run.type})" if run.name else run.type),
         ("status", run.status.value),
         ("model", run.model or "-"),
+        ("priority", run.priority),
         ("created", moment(run.created_at)),
         ("queued", seconds(run.queued_seconds)),
         ("took", seconds(run.duration_seconds)),

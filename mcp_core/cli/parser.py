@@ -6,9 +6,10 @@ from typing import NoReturn, TypeAlias
 from mcp_core import __version__
 from mcp_core.errors import ConfigurationError
 
-__all__ = ["CACHE_MODES", "EXPORT_FORMATS", "STATUSES", "UsageError", "build_parser"]
+__all__ = ["CACHE_MODES", "EXPORT_FORMATS", "PRIORITIES", "STATUSES", "UsageError", "build_parser"]
 
 CACHE_MODES = ("use", "refresh", "bypass", "only")
+PRIORITIES = ("high", "normal", "low")
 STATUSES = ("queued", "running", "succeeded", "failed", "cancelled", "timed_out", "interrupted")
 EXPORT_FORMATS = ("jsonl", "csv", "json")
 
@@ -47,6 +48,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_run(commands)
     _add_tasks(commands)
     _add_history(commands)
+    _json(_command(commands, "queue", "list what waits and runs, in all processes", "queue:show_queue"))
     _add_cache(commands)
     _add_models(commands)
     doctor = _command(commands, "doctor", "say what works here, and what to do about what does not", "doctor:doctor")
@@ -100,6 +102,7 @@ def _add_run(commands: _Commands) -> None:
     )
     run.add_argument("--model", metavar="PROVIDER/MODEL", help="ask this model instead of the task's")
     run.add_argument("--cache", choices=CACHE_MODES, help="treat the cache so instead of as the task says")
+    run.add_argument("--priority", choices=PRIORITIES, default="normal", help="how soon it is taken from the queue")
     run.add_argument("--run-id", metavar="ID", help="give the run this id; a run is started once, then found again")
     _json(run)
 

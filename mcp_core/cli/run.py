@@ -31,7 +31,9 @@ def run(namespace: Namespace, out: Output) -> int:
         variables = read_variables(namespace.variables, namespace.variable_files, config.variable_specs())
         run_id = namespace.run_id or new_id()
         try:
-            handle = client.submit(config, variables, run_id=run_id, stream=out.interactive)
+            handle = client.submit(
+                config, variables, run_id=run_id, priority=namespace.priority, stream=out.interactive
+            )
         except MCPError as error:
             return _refused(client, run_id, error, out)
         display = Display(out)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal, Protocol
@@ -120,6 +121,7 @@ class CallScope:
             `fallback` {from, to, error}, `wait` {seconds, message}, `cache` {outcome, ...},
             `exchange` {url, request, status, response} (redacted and bounded).
         before_wire: called before anything is sent: the place to make the run's record durable.
+        aside: makes a block within which the call only waits its turn, and needs no worker.
         stream: whether to ask for a stream even where nobody has to wait for it.
         max_retries: repeats after the first attempt.
         read_timeout: longest silence of the server, seconds.
@@ -136,6 +138,7 @@ class CallScope:
     read_timeout: float = 120.0
     emit: Callable[[str, Mapping[str, Any]], None] = _ignore
     before_wire: Callable[[], None] = _nothing
+    aside: Callable[[], AbstractContextManager[None]] = nullcontext
     clock: Callable[[], float] = time.monotonic
 
 

@@ -83,7 +83,7 @@ class Exchange:
         self._asked = False
         with (
             server.rates.spend(self._tokens, scope) as spending,
-            server.gate.enter(scope.cancel),
+            server.gate.enter(scope.cancel, scope.aside),
             server.endpoints.enter(self._failed) as endpoint,
         ):
             self._asked = spending.sent = True

@@ -2,8 +2,8 @@
 
 import threading
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from mcp_core.control import CancelToken
 
@@ -26,26 +26,31 @@ class Gate:
             return self.limit - self._free
 
     @contextmanager
-    def enter(self, cancel: CancelToken) -> Iterator[None]:
+    def enter(
+        self, cancel: CancelToken, aside: Callable[[], AbstractContextManager[None]] = nullcontext
+    ) -> Iterator[None]:
         """Be one of the `limit` inside the block.
+
+        Args:
+            aside: makes a block around the wait, if there is one.
 
         Raises:
             RunCancelledError, RunTimeoutError, RunInterruptedError: the work should stop and was still waiting.
         """
-        self._acquire(cancel)
+        self._acquire(cancel, aside)
         try:
             yield
         finally:
             self._release()
 
-    def _acquire(self, cancel: CancelToken) -> None:
+    def _acquire(self, cancel: CancelToken, aside: Callable[[], AbstractContextManager[None]]) -> None:
         with self._lock:
             if self._free:
                 self._free -= 1
                 return
             place = _Place()
             self._waiting.append(place)
-        with cancel.on_cancel(place.woken.set):
+        with aside(), cancel.on_cancel(place.woken.set):
             while not place.woken.wait(cancel.remaining()):
                 cancel.cancel("timed_out")
         with self._lock:

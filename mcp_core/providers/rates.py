@@ -139,4 +139,5 @@ class Rates:
                 "message": f"{self._provider} takes {limit} per minute: this call waits {seconds:.1f} s for its turn.",
             },
         )
-        scope.cancel.sleep(seconds)
+        with scope.aside():
+            scope.cancel.sleep(seconds)

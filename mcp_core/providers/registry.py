@@ -150,6 +150,11 @@ class Providers:
         """The cache entry that would answer `request` now; None where the server would be asked."""
         return self._calls.would_hit(self._find(request.provider), request, scope)
 
+    def concurrency(self, name: str) -> int:
+        """How many calls a provider takes at the same time; 0 where there is none of that name."""
+        server = self._servers.get(name)
+        return 0 if server is None else server.gate.limit
+
     def list(self) -> Sequence[ProviderInfo]:
         """All providers, the built-in one first."""
         return [

@@ -8,11 +8,23 @@ from typing import TYPE_CHECKING, Any
 
 from mcp_core.store.filters import RunFilter, Totals
 from mcp_core.store.order import NEWEST_FIRST, SORTS, RunSort
+from mcp_core.store.standing import OpenRun, Process, ProcessLoad
 
 if TYPE_CHECKING:
     from mcp_core.store.facade import Store
 
-__all__ = ["NEWEST_FIRST", "SORTS", "RunFilter", "RunSort", "Store", "Totals", "open_store"]
+__all__ = [
+    "NEWEST_FIRST",
+    "SORTS",
+    "OpenRun",
+    "Process",
+    "ProcessLoad",
+    "RunFilter",
+    "RunSort",
+    "Store",
+    "Totals",
+    "open_store",
+]
 
 
 def open_store(url: str, *, data_dir: Path) -> "Store":

@@ -149,6 +149,8 @@ def run_row(run: Run) -> Row:
         "variables": _optional(run.variables),
         "config": _optional(run.config),
         "output": stored_output,
+        "priority": run.priority,
+        "stored_bytes": len(stored_output.encode()) if stored_output and run.status.is_final else 0,
     }
 
 
@@ -171,6 +173,7 @@ def read_run(row: Mapping[Any, Any]) -> Run:
         variables=loads(row["variables"]) or {},
         tags=tuple(loads(row["tags"])),
         model=row["model"],
+        priority=row["priority"],
         output=RunOutput() if output is None else RunOutput(**output),
         usage=Usage(input_tokens=row["input_tokens"], output_tokens=row["output_tokens"]),
         cost_usd=None if row["cost_usd"] is None else Decimal(row["cost_usd"]),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from sqlalchemy import func, select, text
 
-from mcp_core.models import Artifact, Run, RunEvent
+from mcp_core.models import Artifact, Run, RunEvent, RunStatus
 from mcp_core.store.artifacts import Artifacts
 from mcp_core.store.dashboards import Dashboards
 from mcp_core.store.drafts import DRAFT_SECONDS, Drafts
@@ -16,12 +16,14 @@ from mcp_core.store.engine import connect
 from mcp_core.store.filters import Group, LatencyGroup, Period, RunFilter, Totals
 from mcp_core.store.leases import LAPSED_SECONDS, Leases
 from mcp_core.store.migrate import migrate, schema_version
+from mcp_core.store.open_runs import OpenRuns
 from mcp_core.store.order import NEWEST_FIRST, RunSort
 from mcp_core.store.preferences import Preferences
 from mcp_core.store.queries import Queries
 from mcp_core.store.rollups import Rollups, RollupStatements
 from mcp_core.store.runs import RunStatements, SaveRun, add_events, create_run, delete_runs
 from mcp_core.store.schema import runs
+from mcp_core.store.standing import OpenRun, Process, ProcessLoad
 from mcp_core.store.tables import runs_frame, runs_page
 from mcp_core.store.writer import Writer
 
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["Store"]
 
 _EVERYTHING = RunFilter()
+_NO_LOAD = ProcessLoad()
 
 
 class Store:
@@ -48,6 +51,7 @@ class Store:
             rollups = RollupStatements(engine)
             self._writer = Writer(self._database, lambda: Rollups(rollups))
             self._leases = Leases(self._database, self._writer, self._statements)
+            self._open_runs = OpenRuns(self._database, self._writer, self._statements)
             self._drafts = Drafts(self._database, self._writer)
             self._preferences = Preferences(self._database, self._writer)
             self._artifacts = Artifacts(self._database, self._writer)
@@ -80,7 +84,9 @@ class Store:
         """Store a new run; False where a run of that id exists, which then stays as it is."""
         return self._writer.run(create_run(self._statements, run))
 
-    def save_run(self, run: Run, *, events: Sequence[RunEvent] = (), wait: bool = True) -> bool | None:
+    def save_run(
+        self, run: Run, *, events: Sequence[RunEvent] = (), artifact_bytes: int = 0, wait: bool = True
+    ) -> bool | None:
         """Store the run as it is now, with events that belong to it.
 
         A run that is final never changes again, and one that has an owner is changed by that owner alone (`run.owner`;
@@ -89,13 +95,14 @@ class Store:
         events and the rollups count it, once.
 
         Args:
+            artifact_bytes: size of the run's files, which count with a final status as kept for its actor.
             wait: False leaves the writing to the next writer or `flush`, and only the newest record of a run is
                 written.
 
         Returns:
             Whether it was stored; None where that is left for later.
         """
-        operation = SaveRun(self._statements, run, events)
+        operation = SaveRun(self._statements, run, events, artifact_bytes)
         if wait:
             return self._writer.run(operation)
         self._writer.defer(operation)
@@ -127,9 +134,9 @@ class Store:
 
     # Leases
 
-    def heartbeat(self, owner: str) -> None:
+    def heartbeat(self, owner: str, load: ProcessLoad = _NO_LOAD) -> None:
         """Take or renew the lease of this process. Due at least every 5 seconds while it runs anything."""
-        self._leases.heartbeat(owner)
+        self._leases.heartbeat(owner, load)
 
     def release(self, owner: str) -> None:
         """Give the lease up, when all runs of this process are over."""
@@ -150,6 +157,32 @@ class Store:
         Queued runs that nobody owns are left alone. Of several processes one adopts each. `run_id` names a single one.
         """
         return self._leases.adopt_queued(owner, limit, older_than_seconds, run_id)
+
+    # Open runs of all processes
+
+    def open_runs(self, status: RunStatus, limit: int = 1000) -> list[OpenRun]:
+        """The oldest runs that are `queued` or `running`, without their payload."""
+        return self._open_runs.find(status, limit)
+
+    def open_counts(self) -> dict[str, int]:
+        """How many runs are `queued` and how many `running`."""
+        return self._open_runs.counts()
+
+    def processes(self, *, older_than_seconds: float = LAPSED_SECONDS) -> list[Process]:
+        """Processes that have been heard of within that time."""
+        return self._open_runs.processes(older_than_seconds)
+
+    def ask_to_cancel(self, run_id: str, actor_id: str) -> bool:
+        """Ask whichever process has the run to cancel it; returns whether the run is open."""
+        return self._open_runs.ask_to_cancel(run_id, actor_id)
+
+    def asked_to_cancel(self, owner: str) -> list[str]:
+        """Ids of that process's open runs which somebody asked to be cancelled."""
+        return self._open_runs.asked_to_cancel(owner)
+
+    def stored_bytes(self) -> dict[str, int]:
+        """Bytes of outputs and files kept of finished runs, by actor. Read from the rollups, not from the runs."""
+        return self._open_runs.stored_bytes()
 
     # Reading runs
 

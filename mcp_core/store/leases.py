@@ -5,14 +5,15 @@ import socket
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, bindparam, delete, func, or_, select, update
+from sqlalchemy import BigInteger, ColumnElement, Select, bindparam, cast, delete, func, or_, select, update
 
 from mcp_core.models import Run, RunError, RunEvent, RunStatus, utcnow
 from mcp_core.store.codec import event_row, read_run, run_row
 from mcp_core.store.engine import Database
 from mcp_core.store.rollups import Rollups
 from mcp_core.store.runs import TOKEN, RunStatements
-from mcp_core.store.schema import leases, run_events, runs
+from mcp_core.store.schema import artifacts, leases, run_events, runs
+from mcp_core.store.standing import ProcessLoad
 from mcp_core.store.statements import Statement, Transaction, insert, now_micros
 from mcp_core.store.writer import Operation, Writer
 
@@ -21,6 +22,7 @@ __all__ = ["LAPSED_SECONDS", "Leases"]
 LAPSED_SECONDS = 15.0
 """Age of the last heartbeat at which a process is taken for dead."""
 
+_LOAD = ("workers", "given_up", "queue_size")
 _BATCH = 200
 _FORGOTTEN_MICROS = 86_400_000_000
 _RUNNING = RunStatus.RUNNING.value
@@ -43,7 +45,7 @@ class Leases:
         self._beat = Statement(
             beat.on_conflict_do_update(
                 index_elements=[leases.c.owner],
-                set_={name: beat.excluded[name] for name in ("host", "pid", "heartbeat_at")},
+                set_={name: beat.excluded[name] for name in ("host", "pid", "heartbeat_at", *_LOAD)},
             ),
             engine,
         )
@@ -67,6 +69,12 @@ class Leases:
         self._disown = Statement(
             update(runs).where(runs.c.id == bindparam("run_id")).values(owner=bindparam("heir")), engine
         )
+        self._artifact_bytes = Statement(
+            select(cast(func.coalesce(func.sum(artifacts.c.size), 0), BigInteger).label("size")).where(
+                artifacts.c.run_id == bindparam("run_id")
+            ),
+            engine,
+        )
         self._last_seq = Statement(
             select(func.coalesce(func.max(run_events.c.seq), 0).label("seq")).where(
                 run_events.c.run_id == bindparam("run_id")
@@ -74,9 +82,10 @@ class Leases:
             engine,
         )
 
-    def heartbeat(self, owner: str) -> None:
+    def heartbeat(self, owner: str, load: ProcessLoad) -> None:
         """Say that the process which holds the lease `owner` is alive; takes the lease where it is new."""
         values = {"owner": owner, "host": socket.gethostname(), "pid": os.getpid()}
+        values |= {name: getattr(load, name) for name in _LOAD}
 
         def apply(transaction: Transaction, _: Rollups) -> None:
             transaction.execute(self._beat, values)
@@ -113,14 +122,16 @@ class Leases:
             update={"status": RunStatus.INTERRUPTED, "finished_at": utcnow(), "error": _INTERRUPTED}
         )
         # The guard of `save` lets the run's own owner write, and one that nobody owns.
-        transaction.execute(self._runs.save, run_row(run))
+        row = run_row(run)
+        row["stored_bytes"] += transaction.fetch(self._artifact_bytes, {"run_id": run.id})[0]["size"]
+        transaction.execute(self._runs.save, row)
         # Who follows the run may have read the tokens, so the last event comes after them.
         seq = transaction.fetch(self._last_seq, {"run_id": run.id})[0]["seq"] + 1
         transaction.execute(self._runs.drop_tokens, {"run_id": run.id, "kind": TOKEN})
         data = {"status": run.status.value, "error": f"{_INTERRUPTED.message} {_INTERRUPTED.hint}"}
         event = RunEvent(run_id=run.id, seq=seq, kind="finished", at=utcnow(), data=data)
         transaction.execute(self._runs.add_event, event_row(event))
-        rollups.add(run)
+        rollups.add(run, row["stored_bytes"])
         return run
 
     def adopt_queued(self, owner: str, limit: int, older_than_seconds: float, run_id: str) -> list[Run]:

@@ -5,6 +5,7 @@ Latencies go into buckets 2 % wide, from which any percentile follows to within 
 
 import math
 from collections import defaultdict
+from collections.abc import Mapping
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
 
@@ -12,10 +13,10 @@ from sqlalchemy import Engine, Table
 
 from mcp_core.models import Run, RunStatus
 from mcp_core.store.codec import plain, provider_of, to_micros
-from mcp_core.store.schema import rollup_errors, rollup_latency, rollup_runs
+from mcp_core.store.schema import rollup_errors, rollup_latency, rollup_runs, runs
 from mcp_core.store.statements import Statement, Transaction, insert
 
-__all__ = ["ERRORS", "NANO", "RollupStatements", "Rollups", "bucket_of", "bucket_seconds", "hour_of"]
+__all__ = ["ERRORS", "KEPT", "NANO", "RollupStatements", "Rollups", "bucket_of", "bucket_seconds", "hour_of"]
 
 NANO = 1_000_000_000
 """Nano-dollars in a dollar."""
@@ -25,9 +26,18 @@ ERRORS = frozenset({RunStatus.FAILED, RunStatus.TIMED_OUT, RunStatus.INTERRUPTED
 
 # The time to a cancellation or to the discovery of a dead process is nobody's latency.
 _TIMED = frozenset({RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.TIMED_OUT})
+_FIGURES = sum(not column.primary_key for column in rollup_runs.columns) - 1
 _HOUR_MICROS = 3_600_000_000
 _WIDTH = math.log(1.02)
 _SHORTEST = 1e-6
+
+
+# What tells which sum a run's bytes are part of.
+KEPT = (
+    *(runs.c[name] for name in ("created_at", "finished_at", "type", "provider", "model", "name", "actor_id")),
+    runs.c.status,
+    runs.c.stored_bytes,
+)
 
 
 def hour_of(micros: int) -> int:
@@ -84,8 +94,8 @@ class Rollups:
         self._latency: list[tuple[tuple[Any, ...], tuple[int, ...]]] = []
         self._errors: list[tuple[tuple[Any, ...], tuple[int, ...]]] = []
 
-    def add(self, run: Run) -> None:
-        """Count a run that has just become final."""
+    def add(self, run: Run, stored_bytes: int = 0) -> None:
+        """Count a run that has just become final, and what is kept of it."""
         hour = hour_of(to_micros(run.finished_at or run.created_at))
         provider, model = plain(provider_of(run.model) or ""), plain(run.model or "")
         kind = plain(run.type)
@@ -109,6 +119,7 @@ class Rollups:
                     _nano(run.cache.saved_usd),
                     _micros(run.cache.saved_seconds),
                     _micros(duration),
+                    stored_bytes,
                 ),
             )
         )
@@ -118,6 +129,21 @@ class Rollups:
         if failed:
             error = plain(run.error.type) if run.error is not None else run.status.value
             self._errors.append(((hour, error, kind, provider, model), (1,)))
+
+    def forget_bytes(self, row: Mapping[str, Any]) -> None:
+        """A run is gone: what was kept of it is not any more, while its figures stay. `row` has the columns `KEPT`."""
+        if row["stored_bytes"]:
+            finished_at = row["created_at"] if row["finished_at"] is None else row["finished_at"]
+            key = (
+                hour_of(finished_at),
+                row["type"],
+                row["provider"] or "",
+                row["model"] or "",
+                row["name"],
+                row["actor_id"],
+                row["status"],
+            )
+            self._runs.append((key, (0,) * _FIGURES + (-row["stored_bytes"],)))
 
     def write(self, transaction: Transaction) -> None:
         """Add everything to the tables."""

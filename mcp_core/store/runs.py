@@ -8,7 +8,7 @@ from sqlalchemy import Engine, and_, bindparam, delete, or_, select
 from mcp_core.errors import StoreError
 from mcp_core.models import Run, RunEvent, RunStatus
 from mcp_core.store.codec import event_row, run_row
-from mcp_core.store.rollups import Rollups
+from mcp_core.store.rollups import KEPT, Rollups
 from mcp_core.store.schema import run_events, runs
 from mcp_core.store.statements import Statement, Transaction, insert
 from mcp_core.store.writer import Operation
@@ -19,7 +19,7 @@ OPEN = (RunStatus.QUEUED.value, RunStatus.RUNNING.value)
 
 # Set once, when a run is first stored: what it is and who asked. Leaving them alone spares their indexes.
 _FIXED = frozenset(
-    {"id", "created_at", "type", "name", "actor_id", "team", "model", "provider", "parent_id", "retry_of"}
+    {"id", "created_at", "type", "name", "actor_id", "team", "model", "provider", "parent_id", "retry_of", "priority"}
 )
 TOKEN = "token"  # noqa: S105  (a kind of event, kept only while its run is open)
 
@@ -42,6 +42,7 @@ class RunStatements:
             engine,
         )
         self.status = Statement(select(runs.c.status).where(runs.c.id == bindparam("run_id")), engine)
+        self.kept = Statement(select(*KEPT).where(runs.c.id == bindparam("run_id")), engine)
         self.add_event = Statement(
             insert(run_events, engine).on_conflict_do_nothing(index_elements=list(run_events.primary_key.columns)),
             engine,
@@ -67,11 +68,14 @@ class SaveRun(Operation[bool, Rollups]):
     It is encoded when it is written, so that a record which a newer one overtakes costs nothing.
     """
 
-    def __init__(self, statements: RunStatements, run: Run, events: Sequence[RunEvent]) -> None:
+    def __init__(
+        self, statements: RunStatements, run: Run, events: Sequence[RunEvent], artifact_bytes: int = 0
+    ) -> None:
         super().__init__(self._save, key=run.id)
         self._statements = statements
         self._run = run
         self._events = tuple(events)
+        self._artifact_bytes = artifact_bytes
 
     def absorb(self, earlier: Operation[Any, Rollups]) -> bool:
         """Take over an earlier save by the same owner, unless that one was final."""
@@ -81,12 +85,15 @@ class SaveRun(Operation[bool, Rollups]):
         return True
 
     def _save(self, transaction: Transaction, rollups: Rollups) -> bool:
-        if not transaction.execute(self._statements.save, run_row(self._run)):
-            return False
+        row = run_row(self._run)
         is_final = self._run.status.is_final
         if is_final:
+            row["stored_bytes"] += self._artifact_bytes
+        if not transaction.execute(self._statements.save, row):
+            return False
+        if is_final:
             transaction.execute(self._statements.drop_tokens, {"run_id": self._run.id, "kind": TOKEN})
-            rollups.add(self._run)
+            rollups.add(self._run, row["stored_bytes"])
         rows = [event_row(event) for event in self._events if not (is_final and event.kind == TOKEN)]
         if rows:
             transaction.execute_many(self._statements.add_event, rows)
@@ -100,7 +107,7 @@ def create_run(statements: RunStatements, run: Run) -> Operation[bool, Rollups]:
     def apply(transaction: Transaction, rollups: Rollups) -> bool:
         created = transaction.execute(statements.create, row) == 1
         if created and run.status.is_final:
-            rollups.add(run)
+            rollups.add(run, row["stored_bytes"])
         return created
 
     return Operation(apply, key=run.id)
@@ -128,7 +135,13 @@ def add_events(statements: RunStatements, run_id: str, events: Sequence[RunEvent
 def delete_runs(statements: RunStatements, run_ids: Sequence[str]) -> Operation[int, Rollups]:
     """Delete final runs with their events and artifacts; the result is how many there were."""
 
-    def apply(transaction: Transaction, _: Rollups) -> int:
-        return sum(transaction.execute(statements.delete, {"run_id": run_id}) for run_id in run_ids)
+    def apply(transaction: Transaction, rollups: Rollups) -> int:
+        count = 0
+        for run_id in run_ids:
+            kept = transaction.fetch(statements.kept, {"run_id": run_id})
+            if transaction.execute(statements.delete, {"run_id": run_id}):
+                count += 1
+                rollups.forget_bytes(kept[0])
+        return count
 
     return Operation(apply)

@@ -26,6 +26,7 @@ from sqlalchemy import (
 __all__ = [
     "SCHEMA_VERSION",
     "artifacts",
+    "cancellations",
     "drafts",
     "leases",
     "metadata",
@@ -37,7 +38,7 @@ __all__ = [
     "runs",
 ]
 
-SCHEMA_VERSION = "0002"
+SCHEMA_VERSION = "0003"
 """Newest migration this code knows."""
 
 metadata = MetaData()
@@ -52,6 +53,9 @@ leases = Table(
     Column("host", Text, nullable=False),
     Column("pid", Integer, nullable=False),
     Column("heartbeat_at", BigInteger, nullable=False),
+    Column("workers", Integer, nullable=False, server_default="0"),
+    Column("given_up", Integer, nullable=False, server_default="0"),
+    Column("queue_size", Integer, nullable=False, server_default="0"),
 )
 
 runs = Table(
@@ -89,6 +93,8 @@ runs = Table(
     Column("variables", Text),
     Column("config", Text),
     Column("output", Text),
+    Column("priority", Text, nullable=False, server_default="normal"),
+    Column("stored_bytes", BigInteger, nullable=False, server_default="0"),
     Index("ix_runs_created", "created_at", "id"),
     Index("ix_runs_type", "type", "created_at", "id"),
     Index("ix_runs_status", "status", "created_at", "id"),
@@ -131,6 +137,15 @@ run_events = Table(
     Column("at", BigInteger, nullable=False),
     Column("data", Text, nullable=False),
     sqlite_with_rowid=False,
+)
+
+# Requests to cancel a run of another process; its owner looks here.
+cancellations = Table(
+    "cancellations",
+    metadata,
+    Column("run_id", Id, ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True),
+    Column("actor_id", Text, nullable=False),
+    Column("asked_at", BigInteger, nullable=False),
 )
 
 artifacts = Table(
@@ -193,6 +208,7 @@ rollup_runs = Table(
             "duration_us",
         )
     ),
+    Column("stored_bytes", BigInteger, nullable=False, server_default="0"),
     sqlite_with_rowid=False,
 )
 

@@ -124,7 +124,7 @@ def _cancel(client: MCPClient, run_id: str) -> None:
 def _waiting(client: MCPClient, run: Run, reading: Following) -> None:
     """Why there is no text yet."""
     if run.status == RunStatus.QUEUED:
-        place = client.runs.queue_position(run.id)
+        place = client.runs.position(run.id)
         words = "Waiting for a free worker" if place is None else f"Waiting: number {place} in the queue"
         st.markdown(f":shimmer[{words}]")
     elif (run.model or "").startswith("local/") and client.providers.local.state == "loading":

@@ -226,11 +226,19 @@ def test_another_process_follows_a_run_through_the_store(settings: Settings, pan
             other.runs.get("nothing")
 
 
-def test_another_process_may_not_cancel_silently(settings: Settings, panel: MCPClient) -> None:
+def test_another_process_cancels_what_runs_and_what_waits(settings: Settings, panel: MCPClient) -> None:
     with MCPClient(settings, registry=probe_registry()) as other, gate("a"):
-        handle = panel.submit(Probe(act="wait", gate="a"))
-        with pytest.raises(ConfigurationError, match="Another process"):
-            other.runs.cancel(handle.id)
+        running = [panel.submit(Probe(act="wait", gate="a")) for _ in range(2)]
+        for handle in running:
+            until(is_running(handle))
+        queued = panel.submit(Probe())
+        for handle in (queued, running[0]):
+            assert other.runs.cancel(handle.id)
+            assert handle.result(60).status is RunStatus.CANCELLED
+            assert stored(other, handle.id) == handle.run
+            assert not other.runs.cancel(handle.id)
+        assert running[1].run.status is RunStatus.RUNNING
+        until(lambda: stored(other, queued.id).started_at is None)
 
 
 def test_async_executors_run_and_are_cancelled(panel: MCPClient) -> None:

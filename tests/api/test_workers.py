@@ -54,7 +54,7 @@ def test_a_full_queue_refuses_and_a_job_can_be_taken_out() -> None:
     pool.put("b")
     with pytest.raises(ResourceLimitError, match="2 runs are waiting"):
         pool.put("c")
-    assert pool.waiting() == ("a", "b")
+    assert pool.waiting() == ["a", "b"]
     assert pool.remove("a")
     assert not pool.remove("a")
     assert not pool.remove("running")
