@@ -20,6 +20,7 @@ class Following:
         retries: `retry` {attempt, wait_seconds, error} and `fallback` {from, to, error} events, in order.
         progress: the last `progress` event: {done, total, unit}; None where there was none.
         cache: the last `cache` event: {outcome, age_seconds}; None before the cache was asked.
+        cancelling: whether the reader has asked for its end.
         note: the last `log` or `wait` line meant for people; empty where there was none.
     """
 
@@ -30,6 +31,7 @@ class Following:
     retries: list[Mapping[str, Any]] = field(default_factory=list)
     progress: Mapping[str, Any] | None = None
     cache: Mapping[str, Any] | None = None
+    cancelling: bool = False
     note: str = ""
     _pieces: list[str] = field(default_factory=list)
 

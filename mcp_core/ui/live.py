@@ -96,8 +96,16 @@ def _follow(client: MCPClient, run_id: str, key: str) -> None:
         if run.model:
             st.caption(text.escape(run.model), width="content")
         # Above the answer, where it stays put while the text grows.
-        if st.button("Cancel", icon=":material/cancel:", key=f"{key}.cancel", help="Stop this run.", type="tertiary"):
-            _cancel(client, run_id)
+        told = reading.cancelling
+        if st.button(
+            "Cancelling" if told else "Cancel",
+            icon=":material/cancel:",
+            key=f"{key}.cancel",
+            help="The run ends within five seconds." if told else "Stop this run.",
+            type="tertiary",
+            disabled=told,
+        ):
+            _cancel(client, run_id, reading)
     with st.container(border=True):
         if reading.text:
             output.draw_markdown(reading.text)
@@ -112,9 +120,9 @@ def _colour(run: Run) -> Any:
     return BADGES[run.status.value]
 
 
-def _cancel(client: MCPClient, run_id: str) -> None:
+def _cancel(client: MCPClient, run_id: str, reading: Following) -> None:
     try:
-        client.runs.cancel(run_id, actor=current_actor())
+        reading.cancelling = client.runs.cancel(run_id, actor=current_actor())
     except MCPError as error:
         st.warning(text.escape(str(error)))
     else:
