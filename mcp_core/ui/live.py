@@ -125,8 +125,6 @@ def _cancel(client: MCPClient, run_id: str, reading: Following) -> None:
         reading.cancelling = client.runs.cancel(run_id, actor=current_actor())
     except MCPError as error:
         st.warning(text.escape(str(error)))
-    else:
-        st.rerun(scope="fragment")
 
 
 def _waiting(client: MCPClient, run: Run, reading: Following) -> None:

@@ -90,7 +90,7 @@ def test_an_open_run_of_another_process_is_cancelled_there(panel: Panel) -> None
     page.button(key="live.cancel").click().run()
     assert not page.exception
     assert panel.client.store.asked_to_cancel("elsewhere") == ["theirs"]
-    pressed = page.button(key="live.cancel")
+    pressed = page.run().button(key="live.cancel")
     assert (pressed.label, pressed.disabled) == ("Cancelling", True)
 
 
