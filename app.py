@@ -44,5 +44,6 @@ page = st.navigation(
 )
 ui.current_client()  # where the panel cannot start, the page ends here and says why
 st.title(page.title, icon=page.icon)
+ui.link_notes.top(page.url_path)
 with ui.explained():
     page.run()

@@ -3,7 +3,18 @@
 import streamlit as st
 
 from mcp_core import MCPError
-from mcp_core.ui import actions, current_actor, current_client, health, live, preview, task_form, task_picker, text
+from mcp_core.ui import (
+    actions,
+    current_actor,
+    current_client,
+    health,
+    link_check,
+    live,
+    preview,
+    task_form,
+    task_picker,
+    text,
+)
 
 client = current_client()
 left, right = st.columns(2, gap="medium")
@@ -38,7 +49,7 @@ with right:
             st.query_params["run"] = client.submit(filled.config, filled.variables, actor=current_actor()).id
         except MCPError as error:
             live.refused(error)
-    if run_id := st.query_params.get("run"):
+    if (run_id := st.query_params.get("run")) and link_check.is_run(client, run_id):
         run = live.live_view(client, run_id)
         if run is not None and run.status.is_final:
             actions.run_actions(client, run, form_link=filled.link)

@@ -51,7 +51,8 @@ class RunService:
         run = live.run if live else self._store.get_run(run_id) or self._store.find_run(run_id)
         if run is None:
             raise ConfigurationError(
-                f"There is no run {run_id!r}.", hint="It may have been deleted; `history list` names those there are."
+                f"There is no run {run_id[:80]!r}.",
+                hint="It may have been deleted; `history list` names those there are.",
             )
         return run
 

@@ -9,10 +9,22 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import streamlit as st
 
 from mcp_core import RunStatus
+from mcp_core.api.client import MCPClient
 from mcp_core.store import RunFilter
 from mcp_core.ui.palette import CACHE_COLOURS, STATUS_COLOURS, label
 
-__all__ = ["FILTER_KEYS", "Span", "reset_filters", "run_filter", "span_of", "span_picker", "viewer_zone"]
+__all__ = [
+    "FILTER_KEYS",
+    "RANGES",
+    "Span",
+    "range_label",
+    "reset_filters",
+    "run_filter",
+    "span_of",
+    "span_picker",
+    "types_of",
+    "viewer_zone",
+]
 
 CUSTOM: Final = "custom"
 
@@ -70,6 +82,17 @@ def span_of(choice: str, first: date | None, last: date | None, *, now: datetime
     return Span(min(since, until - timedelta(hours=1)), until)
 
 
+def range_label(choice: str) -> str:
+    """A key of the ranges as people and the address have it."""
+    return choice.capitalize() if choice == CUSTOM else choice
+
+
+def types_of(client: MCPClient, span: Span) -> list[str]:
+    """The types there are, and then those that are gone but ran in `span`."""
+    gone = set(client.dashboard.names(span.since, span.until, "type")) - set(client.registry.names())
+    return [*client.registry.names(), *sorted(gone)]
+
+
 def span_picker(*, key: str = "range") -> Span:
     """Draw the choice of time and return it; `key` names it in the URL."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -78,6 +101,7 @@ def span_picker(*, key: str = "range") -> Span:
             list(RANGES),
             default="7d",
             required=True,
+            format_func=range_label,
             key=key,
             bind="query-params",
             label_visibility="collapsed",

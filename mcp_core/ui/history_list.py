@@ -3,7 +3,6 @@
 import streamlit as st
 
 from mcp_core.api.client import MCPClient
-from mcp_core.errors import ConfigurationError
 from mcp_core.models import RunStatus
 from mcp_core.store import NEWEST_FIRST, RunFilter, RunSort
 from mcp_core.ui import bulk, text
@@ -48,13 +47,8 @@ def _back_to_first_page_if_asked_anew() -> None:
 def _page(client: MCPClient, where: RunFilter, look: Look, busy: bool) -> None:
     show_notes()
     cursor = st.query_params.get(_BEFORE)
-    try:
-        sort = RunSort.parse(st.query_params.get(_SORT, str(NEWEST_FIRST)))
-        frame, following = client.runs.page(where, limit=look.rows, cursor=cursor, sort=sort)
-    except ConfigurationError as error:
-        st.warning(text.escape(str(error)), icon=":material/link_off:")
-        st.button("Newest runs", icon=":material/first_page:", on_click=_sorted_by, args=(NEWEST_FIRST,))
-        return
+    sort = RunSort.parse(st.query_params.get(_SORT, str(NEWEST_FIRST)))
+    frame, following = client.runs.page(where, limit=look.rows, cursor=cursor, sort=sort)
     if frame.empty and cursor is None:
         _nothing_matches()
     else:

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from mcp_core.api.client import MCPClient
-from mcp_core.ui.filters import Span, run_filter
+from mcp_core.ui.filters import Span, run_filter, types_of
 from mcp_core.ui.history_list import history_list, something_runs
 from mcp_core.ui.history_overview import history_overview
 from mcp_core.ui.links import PAGES
@@ -37,8 +37,7 @@ def history_charts(client: MCPClient, span: Span) -> None:
 
 def history_runs(client: MCPClient, span: Span) -> None:
     """Filters, and the table of the runs they leave."""
-    gone = set(client.dashboard.names(span.since, span.until, "type")) - set(client.registry.names())
-    types = [*client.registry.names(), *sorted(gone)]
+    types = types_of(client, span)
     models = client.dashboard.names(span.since, span.until, "model")
     with st.container(horizontal=True):
         where = run_filter(span, types=types, models=models)

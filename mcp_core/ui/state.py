@@ -8,7 +8,7 @@ holds a secret that is known never gets into an address: it becomes a draft, whe
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlencode
 
 from mcp_core.api.client import MCPClient
@@ -16,7 +16,16 @@ from mcp_core.errors import ConfigurationError
 from mcp_core.models import Actor, Run
 from mcp_core.security.redaction import redactor
 
-__all__ = ["FORM_PARAMS", "MOST_IN_ADDRESS", "FormState", "from_params", "is_form_param", "of_run", "to_params"]
+__all__ = [
+    "FORM_PARAMS",
+    "MOST_IN_ADDRESS",
+    "VARIABLE",
+    "FormState",
+    "from_params",
+    "is_form_param",
+    "of_run",
+    "to_params",
+]
 
 MOST_IN_ADDRESS = 1500
 """Longest form state in an address, in characters: mail programs and proxies cut longer ones."""
@@ -24,7 +33,8 @@ MOST_IN_ADDRESS = 1500
 FORM_PARAMS = ("task", "draft", "set", "from")
 """Query parameters of a form state, beside those that begin with `var.`."""
 
-_VARIABLE = "var."
+VARIABLE: Final = "var."
+"""What a query parameter of a variable begins with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +57,7 @@ class FormState:
 
 def is_form_param(name: str) -> bool:
     """Whether a query parameter belongs to a form's state."""
-    return name in FORM_PARAMS or name.startswith(_VARIABLE)
+    return name in FORM_PARAMS or name.startswith(VARIABLE)
 
 
 def to_params(
@@ -62,7 +72,7 @@ def to_params(
         StoreError: the draft cannot be stored.
     """
     params = {
-        f"{_VARIABLE}{name}": value if isinstance(value, str) and name not in json_names else _json(value)
+        f"{VARIABLE}{name}": value if isinstance(value, str) and name not in json_names else _json(value)
         for name, value in state.variables.items()
     }
     if state.config:
@@ -92,7 +102,7 @@ def from_params(client: MCPClient, params: Mapping[str, str]) -> tuple[str, Form
                 field="draft",
             )
         return task, FormState(_mapping(payload.get("config")), _mapping(payload.get("variables")))
-    variables = {name.removeprefix(_VARIABLE): value for name, value in params.items() if name.startswith(_VARIABLE)}
+    variables = {name.removeprefix(VARIABLE): value for name, value in params.items() if name.startswith(VARIABLE)}
     config: Any = {}
     if written := params.get("set"):
         try:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import streamlit as st
@@ -11,8 +11,8 @@ from streamlit.delta_generator import DeltaGenerator
 from mcp_core.api.client import MCPClient
 from mcp_core.errors import MCPError
 from mcp_core.types.base import BaseMCPConfig
-from mcp_core.types.variables import FIELD_PREFIX, VariableSpec, variables_model
-from mcp_core.ui import state, text
+from mcp_core.types.variables import FIELD_PREFIX, VariableSpec, validate_variables, variables_model
+from mcp_core.ui import link_notes, state, text
 from mcp_core.ui.choices import TaskChoice, broken_tasks_of, choice_of, choices_of, title_of
 from mcp_core.ui.client import current_actor
 from mcp_core.ui.forms import load, model_form, register_widget, reveal
@@ -169,20 +169,47 @@ def _take_from_address(client: MCPClient, params: dict[str, str], names: list[st
         named, wanted = state.from_params(client, params)
         task = named or task
     except MCPError as error:
-        st.warning(text.escape(error.message), title="The form could not be restored", icon=":material/link_off:")
-        if error.hint:
-            st.caption(text.escape(error.hint))
+        at_fault = next((name for name in ("from", "draft", "set") if params.get(name)), "task")
+        link_notes.note_error(at_fault, params.get(at_fault, ""), error)
         task, link = params.get("task", task), {}
     if task not in names:
-        st.warning(
-            f"Known are {text.escape(', '.join(names))}.",
-            title=f"There is no task {text.escape(task[:80])}",
-            icon=":material/search_off:",
-        )
+        link_notes.note("task", task, f"there is no such task; there are {', '.join(names)}.")
         task, wanted, link = names[0], state.FormState(), {}
     st.session_state[_TASK] = task
     st.session_state[_ADDRESS] = _Address(params, link, task)
-    fill(client, choice_of(client, task), wanted)
+    choice = choice_of(client, task)
+    wanted = _as_far_as_known(client, choice, wanted)
+    fill(client, choice, wanted)
+
+
+def _as_far_as_known(client: MCPClient, choice: TaskChoice, wanted: state.FormState) -> state.FormState:
+    """What of a link's state the form has places for; what it has none for, or refuses, is noted."""
+    fields = choice.config_class.model_fields
+    config = {name: value for name, value in wanted.config.items() if name in fields}
+    for name in wanted.config.keys() - config.keys():
+        link_notes.note("set", name, f"there is no such setting; there are {', '.join(fields)}.")
+    try:
+        base = client.parse(choice.base)
+    except MCPError:  # a new task is still without what it needs
+        return replace(wanted, config=config)
+    try:
+        specs = client.parse({**choice.base, **config}, source="set").variable_specs()
+    except MCPError as error:
+        # The form has it, with the error at its field.
+        link_notes.note_error("set", json.dumps(config, ensure_ascii=False), error)
+        specs = base.variable_specs()
+    variables = {name: value for name, value in wanted.variables.items() if name in specs}
+    for name, value in wanted.variables.items():
+        param = f"{state.VARIABLE}{name}"
+        if name not in specs:
+            known = f"it takes {', '.join(specs)}." if specs else "it takes none."
+            link_notes.note(param, str(value), f"the task has no such variable; {known}")
+            continue
+        try:
+            validate_variables({name: specs[name]}, {name: _typed(specs[name], value) if wanted.as_text else value})
+        except MCPError as error:
+            link_notes.note_error(param, str(value), error)
+    return replace(wanted, config=config, variables=variables)
 
 
 def _keep_in_address(

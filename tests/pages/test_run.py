@@ -45,7 +45,7 @@ def test_what_is_typed_gets_into_the_address_and_back_out(panel: Panel) -> None:
 
 def test_an_unknown_task_is_named(panel: Panel) -> None:
     page = panel.open("run", task="no-such-task")
-    assert "no-such-task" in page.warning[0].proto.title.replace("\\", "")
+    assert "no-such-task" in page.warning[0].value.replace("\\", "")
     assert page.selectbox(key="run.task").value == "summarise"
 
 
@@ -68,7 +68,8 @@ def test_the_back_button_brings_the_form_back_as_it_was_and_is_not_sent_forward_
 @pytest.mark.parametrize("param", [{"draft": "gone"}, {"set": "{cut"}, {"from": "gone"}])
 def test_a_link_that_cannot_be_read_says_so(panel: Panel, param: dict[str, str]) -> None:
     page = panel.open("run", task="summarise", **param)
-    assert page.warning[0].proto.title == "The form could not be restored"
+    ((name, value),) = param.items()
+    assert page.warning[0].value.replace("\\", "").startswith(f"The link has {name} = “{value}”: ")
     assert page.selectbox(key="run.task").value == "summarise"
 
 
@@ -177,7 +178,7 @@ def test_a_model_that_is_switched_off_fails_with_a_hint(panel: Panel) -> None:
 
 def test_an_unknown_run_is_told(panel: Panel) -> None:
     page = panel.open("run", run="nosuchrun")
-    assert page.warning[0].proto.title == "This run is not here"
+    assert "run = “nosuchrun”: There is no run" in page.warning[0].value.replace("\\", "")
 
 
 def test_an_answer_can_neither_load_an_image_nor_hide_an_address(panel: Panel) -> None:
