@@ -39,6 +39,13 @@ page = st.navigation(
                 icon=":material/bolt:",
                 help="Remembered answers: how many, how large, what they saved; clear them here.",
             ),
+            st.Page(
+                "pages/health.py",
+                title="Queue and health",
+                icon=":material/monitor_heart:",
+                url_path="health",
+                help="What waits and runs, how the model servers and this machine are, and what went wrong lately.",
+            ),
         ],
     }
 )

@@ -20,6 +20,7 @@ __all__ = [
     "Artifact",
     "Attempt",
     "CacheOutcome",
+    "Outage",
     "Priority",
     "Run",
     "RunError",
@@ -197,6 +198,20 @@ class RunEvent:
     kind: str
     at: datetime
     data: dict[str, Any] = field(default_factory=dict)
+
+
+class Outage(Frozen):
+    """A provider that is to be taken for down for a while: an outage that somebody simulates.
+
+    Attributes:
+        actor_id: who wanted it.
+        since, until: from when to when.
+    """
+
+    provider: str
+    actor_id: str
+    since: datetime
+    until: datetime
 
 
 class TaskDefinition(Frozen):

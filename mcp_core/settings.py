@@ -60,6 +60,8 @@ _ALLOWED: Mapping[str, str] = {
     "actor_queued": "a whole number from 1 to 1000000, or 0 for no limit",
     "actor_bytes": "a number of bytes, or 500MB, 2GB, or 0 for no limit",
     "drain_seconds": "a number of seconds from 0 to 3600",
+    "actor_requests_per_minute": "a whole number from 0 to 1000000",
+    "actor_tokens_per_minute": "a whole number from 0 to 1000000000",
     "master_key": "a long random text",
     "log_level": "DEBUG, INFO, WARNING, ERROR or CRITICAL",
     "allow_code": "auto, yes or no",
@@ -68,6 +70,7 @@ _ALLOWED: Mapping[str, str] = {
     "scripts_dirs": "paths of directories, separated as in PATH",
     "notebooks_dirs": "paths of directories, separated as in PATH",
     "local_model": "the path of a GGUF file, or off",
+    "local_model_idle_seconds": "a number of seconds from 0, or 90s, 15m, 1h",
 }
 """Field -> what it may be set to, as the hint of a bad value says it."""
 
@@ -111,7 +114,9 @@ class Settings(BaseModel):
         7 * 86400.0, gt=0, description="How long an answer stays fresh: seconds, or 90m, 12h, 7d."
     )
     cache_max_bytes: Bytes = Field(500_000_000, ge=1_000_000, description="Largest size of the cache: bytes, or 500MB.")
-    redis_url: str = Field("", description="redis:// or rediss:// URL, for the redis and tiered caches.")
+    redis_url: str = Field(
+        "", description="redis:// or rediss:// URL, for circuits and rates of all processes, and some caches."
+    )
     workers: int = Field(8, ge=1, le=256, description="Runs executed at the same time by this process.")
     queue_size: int = Field(1000, ge=1, le=1_000_000, description="Runs that may wait in this process.")
     actor_running: int = Field(
@@ -125,6 +130,12 @@ class Settings(BaseModel):
     )
     drain_seconds: Seconds = Field(
         10.0, ge=0, le=3600, description="How long running runs may go on when the process is told to end."
+    )
+    actor_requests_per_minute: int = Field(
+        0, ge=0, le=1_000_000, description="Calls of models one actor may make a minute; 0 for any number."
+    )
+    actor_tokens_per_minute: int = Field(
+        0, ge=0, le=1_000_000_000, description="Tokens one actor may use a minute; 0 for any number."
     )
     master_key: SecretStr = Field(
         SecretStr(""),
@@ -146,6 +157,9 @@ class Settings(BaseModel):
     notebooks_dirs: Paths = Field((), description="Directories notebooks may be run from, separated as in PATH.")
     local_model: str = Field(
         "", description="A GGUF file to serve as the local model, instead of the bundled one; `off` for none."
+    )
+    local_model_idle_seconds: Seconds = Field(
+        900.0, ge=0, description="How long the local model stays in memory unasked; 0 for as long as the app runs."
     )
 
     _values: Mapping[str, str] = PrivateAttr(default_factory=lambda: MappingProxyType({}))

@@ -15,6 +15,7 @@ from mcp_core.api.caching import CacheService
 from mcp_core.api.dashboard import DashboardService
 from mcp_core.api.execution import Engine
 from mcp_core.api.handle import RunHandle
+from mcp_core.api.health import HealthService
 from mcp_core.api.live import LiveRun
 from mcp_core.api.logs import LogService
 from mcp_core.api.notes import Note, notes
@@ -25,6 +26,7 @@ from mcp_core.api.tasks import EXAMPLES, TaskService
 from mcp_core.cache.factory import open_cache
 from mcp_core.errors import ConfigurationError
 from mcp_core.models import Actor, Priority, Run, new_id
+from mcp_core.providers.outages import SimulatedOutages
 from mcp_core.providers.registry import Providers
 from mcp_core.security.permissions import check
 from mcp_core.security.redaction import redactor
@@ -75,10 +77,10 @@ class MCPClient:
         with ExitStack() as opened:
             self._cache = open_cache(self.settings)
             opened.callback(self._cache.close)
-            self.providers = Providers(self.settings, self._cache)
-            opened.callback(self.providers.close)
             self.store: Store = open_store(self.settings.database_url, data_dir=self.settings.data_dir)
             opened.callback(self.store.close)
+            self.providers = Providers(self.settings, self._cache, outages=SimulatedOutages(self.store.outages.active))
+            opened.callback(self.providers.close)
             self._engine = Engine(
                 self.store,
                 self.providers,
@@ -95,6 +97,7 @@ class MCPClient:
         self.cache = CacheService(self._cache, self.store, self.settings, self.actor)
         self.dashboard = DashboardService(self.store)
         self.preferences = PreferenceService(self.store, self.actor)
+        self.health = HealthService(self.store, self.providers, self.settings, self.actor)
         self.logs = LogService(self.settings.data_dir)
         self._closed = False
 

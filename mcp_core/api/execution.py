@@ -251,6 +251,7 @@ class Engine:
             run_type=live.run.type,
             task=live.run.name,
             tenant=live.run.team,
+            actor=live.run.actor_id,
             cancel=live.token,
             policy=live.config.cache.policy(),
             max_retries=live.config.max_retries,

@@ -21,7 +21,7 @@ from mcp_core.cache.redis_scripts import CLEAR, DELETE, STORE, SWEEP
 from mcp_core.cache.redis_watch import EVERYTHING, Watcher
 from mcp_core.errors import CacheError, ConfigurationError
 
-__all__ = ["KEEP_STALE_SECONDS", "RedisCache"]
+__all__ = ["KEEP_STALE_SECONDS", "RedisCache", "connect"]
 
 KEEP_STALE_SECONDS = 7 * 86_400.0
 """How long an entry stays after it expired, so that it can still be served where the model server is down."""
@@ -31,6 +31,30 @@ _TOUCHES_KEPT = 512
 _PAGE = 500
 _GLOB = re.compile(r"([\[\]*?\\^])")
 _ESCAPED = r"\\\1"
+
+
+def connect(url: str) -> Any:
+    """A client of the server at `url`, which is not asked anything yet. A call takes a second or two at most.
+
+    Raises:
+        ConfigurationError: the URL is none.
+    """
+    try:
+        return Redis.from_url(
+            url,
+            socket_timeout=_SOCKET_SECONDS,
+            socket_connect_timeout=_SOCKET_SECONDS,
+            retry=Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
+            socket_keepalive=True,
+            health_check_interval=30,
+        )
+    except ValueError:
+        # The message of the original quotes the URL, which may hold a password.
+        raise ConfigurationError(
+            "The address of the Redis server is no redis://, rediss:// or unix:// URL.",
+            hint="Set MCP_REDIS_URL to one, for example redis://localhost:6379/0.",
+            field="MCP_REDIS_URL",
+        ) from None
 
 
 class RedisCache(Cache):
@@ -63,22 +87,7 @@ class RedisCache(Cache):
         self._touched: dict[str, float] = {}
         self._watchers: list[Watcher] = []
         self._watching = threading.Lock()
-        try:
-            self._db: Any = Redis.from_url(
-                url,
-                socket_timeout=_SOCKET_SECONDS,
-                socket_connect_timeout=_SOCKET_SECONDS,
-                retry=Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
-                socket_keepalive=True,
-                health_check_interval=30,
-            )
-        except ValueError:
-            # The message of the original quotes the URL, which may hold a password.
-            raise ConfigurationError(
-                "The address of the Redis server is no redis://, rediss:// or unix:// URL.",
-                hint="Set MCP_REDIS_URL to one, for example redis://localhost:6379/0.",
-                field="MCP_REDIS_URL",
-            ) from None
+        self._db = connect(url)
         self._store = self._db.register_script(STORE)
         self._sweep = self._db.register_script(SWEEP)
         self._delete = self._db.register_script(DELETE)

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from mcp_core.control import CancelToken
-from mcp_core.errors import MCPError, RunCancelledError, RunInterruptedError, RunTimeoutError
+from mcp_core.errors import MCPError, PermissionDeniedError, RunCancelledError, RunInterruptedError, RunTimeoutError
 
 __all__ = ["SingleFlight"]
 
 T = TypeVar("T")
 
-_STOPPED = (RunCancelledError, RunTimeoutError, RunInterruptedError)
+_STOPPED = (PermissionDeniedError, RunCancelledError, RunTimeoutError, RunInterruptedError)
 
 
 @dataclass(eq=False, slots=True)
@@ -40,8 +40,8 @@ class SingleFlight(Generic[T]):
     def run(self, key: str, fn: Callable[[], T], *, cancel: CancelToken) -> tuple[T, bool]:
         """The result of `fn`, or of the equal call that is under way, and whether this call made it.
 
-        A leader that is cancelled, or runs out of its own time, hands over to one of those who wait. Any other
-        error is everybody's. A follower that is cancelled leaves; the call goes on for the others.
+        A leader that is cancelled, may not ask or runs out of its own time hands over to one of those who wait. Any
+        other error is everybody's. A follower that is cancelled leaves; the call goes on for the others.
 
         Args:
             key: calls of one key are equal.

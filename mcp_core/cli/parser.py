@@ -51,6 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
     _json(_command(commands, "queue", "list what waits and runs, in all processes", "queue:show_queue"))
     _add_cache(commands)
     _add_models(commands)
+    _add_health(commands)
     doctor = _command(commands, "doctor", "say what works here, and what to do about what does not", "doctor:doctor")
     _json(doctor)
     _add_serve(commands)
@@ -179,6 +180,20 @@ def _add_models(commands: _Commands) -> None:
     _json(pull)
 
 
+def _add_health(commands: _Commands) -> None:
+    health = _command(commands, "health", "say what goes on and how the model servers are", "health:health")
+    _json(health)
+    more = health.add_subparsers(
+        title="commands", metavar="COMMAND", required=False, parser_class=_Parser, help="what to do instead"
+    )
+    outage = _command(more, "outage", "simulate an outage of a provider, or end one", "health:outage")
+    outage.add_argument("provider", metavar="PROVIDER", help="name of the provider")
+    how = outage.add_mutually_exclusive_group(required=True)
+    how.add_argument("--minutes", metavar="N", type=_minutes, help="take it for down for so long, at most a day")
+    how.add_argument("--end", action="store_true", help="end it now")
+    _json(outage)
+
+
 def _add_serve(commands: _Commands) -> None:
     serve = _command(commands, "serve", "serve the app", "serve:serve")
     serve.add_argument("--host", help="address to listen on; default all of this machine's")
@@ -194,6 +209,16 @@ def _count(text: str) -> int:
 
 
 _count.__name__ = "count of at least 1"  # argparse names the function in its message
+
+
+def _minutes(text: str) -> float:
+    number = float(text)
+    if not 0 < number <= 1440:
+        raise ValueError(text)
+    return number
+
+
+_minutes.__name__ = "number of minutes above 0, at most 1440"
 
 
 def _port(text: str) -> int:

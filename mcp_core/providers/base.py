@@ -117,8 +117,9 @@ class CallScope:
 
     Attributes:
         run_id, run_type, task, tenant: labels for cache entries; `tenant` also isolates them.
+        actor: id of who asks, whose own rates count; empty for nobody in particular.
         emit: receives `(kind, data)`: `token` {text}, `retry` {attempt, wait_seconds, error},
-            `fallback` {from, to, error}, `wait` {seconds, message}, `cache` {outcome, ...},
+            `fallback` {from, to, error}, `wait` {seconds, reason, message}, `cache` {outcome, ...},
             `exchange` {url, request, status, response} (redacted and bounded).
         before_wire: called before anything is sent: the place to make the run's record durable.
         aside: makes a block within which the call only waits its turn, and needs no worker.
@@ -131,6 +132,7 @@ class CallScope:
     run_type: str = ""
     task: str = ""
     tenant: str = "default"
+    actor: str = ""
     cancel: CancelToken = field(default_factory=CancelToken)
     policy: CachePolicy = field(default_factory=CachePolicy)
     max_retries: int = 2

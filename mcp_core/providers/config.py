@@ -27,6 +27,7 @@ __all__ = [
     "LOCAL",
     "PROVIDERS_VERSION",
     "EndpointConfig",
+    "ModelLimit",
     "ModelPrice",
     "ProviderConfig",
     "load_providers",
@@ -63,6 +64,18 @@ class ModelPrice(_Strict):
     model: str = Field(min_length=1)
     input_usd_per_million: Decimal = Field(ge=0)
     output_usd_per_million: Decimal = Field(ge=0)
+
+
+class ModelLimit(_Strict):
+    """What one model gets a minute, beside what its provider gets.
+
+    Attributes:
+        model: the model's name at the provider, or `*` for each of those without a limit of their own.
+    """
+
+    model: str = Field(min_length=1)
+    requests_per_minute: int | None = Field(None, ge=1)
+    tokens_per_minute: int | None = Field(None, ge=1)
 
 
 def _plain_url(value: str) -> str:
@@ -108,6 +121,7 @@ class ProviderConfig(_Strict):
         query: appended to every URL, such as Azure's `api-version`; never secrets.
         max_concurrency: requests under way at the same time.
         requests_per_minute, tokens_per_minute: what the provider's plan allows.
+        limits: what it allows for single models.
         breaker_failures: failures in a row after which the provider is left alone for a while.
         breaker_seconds: how long it is left alone the first time; doubled after each failed probe, up to ten times.
     """
@@ -126,6 +140,7 @@ class ProviderConfig(_Strict):
     breaker_failures: int = Field(5, ge=1, le=1000)
     breaker_seconds: float = Field(30.0, gt=0, le=3600)
     prices: tuple[ModelPrice, ...] = ()
+    limits: tuple[ModelLimit, ...] = ()
 
     @model_validator(mode="before")
     @classmethod
@@ -146,6 +161,14 @@ class ProviderConfig(_Strict):
             raise ValueError("two endpoints have the same base_url")
         if urls and "base_url" in info.data and info.data["base_url"] not in urls:
             raise ValueError("the provider's own base_url has to be one of them, or be left out")
+        return value
+
+    @field_validator("limits")
+    @classmethod
+    def _one_limit_a_model(cls, value: tuple[ModelLimit, ...]) -> tuple[ModelLimit, ...]:
+        names = [limit.model for limit in value]
+        if len(set(names)) < len(names):
+            raise ValueError("a model is named twice")
         return value
 
     @field_validator("headers")
@@ -292,7 +315,11 @@ def _explain(error: ValidationError, source: str, where: str) -> ConfigurationEr
     path = [str(part) for part in first["loc"]]
     field = ".".join([where, *path])
     if first["type"] == "extra_forbidden":
-        inner: dict[str, type[BaseModel]] = {"prices": ModelPrice, "endpoints": EndpointConfig}
+        inner: dict[str, type[BaseModel]] = {
+            "prices": ModelPrice,
+            "limits": ModelLimit,
+            "endpoints": EndpointConfig,
+        }
         names = inner.get(path[0], ProviderConfig).model_fields if len(path) > 1 else ProviderConfig.model_fields
         allowed = ", ".join(name for name in names if name != "name")
         if "key" in path[-1].lower():

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 
 from mcp_core.errors import CircuitOpenError
-from mcp_core.providers.breaker import Breaker, CircuitState
+from mcp_core.providers.breaker import Breaker, CircuitState, Term
 
 __all__ = ["Endpoint", "Endpoints"]
 
@@ -100,18 +100,29 @@ class Endpoints:
             with self._lock:
                 endpoint.in_use -= 1
 
-    def _take(self, avoid: Collection[Endpoint]) -> tuple[Endpoint, int]:
+    def _take(self, avoid: Collection[Endpoint]) -> tuple[Endpoint, Term]:
+        refused: set[Endpoint] = set()
+        while (endpoint := self._next(avoid, refused)) is not None:
+            # Without the lock: a shared circuit is asked over the network.
+            try:
+                return endpoint, endpoint.breaker.admit()
+            except BaseException as error:
+                with self._lock:
+                    endpoint.in_use -= 1
+                if not isinstance(error, CircuitOpenError):
+                    raise
+                refused.add(endpoint)
+        raise self.refusal()
+
+    def _next(self, avoid: Collection[Endpoint], refused: Collection[Endpoint]) -> Endpoint | None:
+        """The best of those that have not refused yet, taken; None where all have."""
         with self._lock:
-            for endpoint in self._ranked(avoid):
-                try:
-                    term = endpoint.breaker.admit()
-                except CircuitOpenError:
-                    continue
+            endpoint = next((one for one in self._ranked(avoid) if one not in refused), None)
+            if endpoint is not None:
                 endpoint.in_use += 1
                 self._turns += 1
                 endpoint.turn = self._turns
-                return endpoint, term
-        raise self.refusal()
+        return endpoint
 
     def _ranked(self, avoid: Collection[Endpoint]) -> list[Endpoint]:
         # One that failed and may be probed comes first: nobody else will find out that it is back. Of those equally

@@ -16,10 +16,11 @@ from mcp_core.providers.base import CallScope, ChatRequest
 from mcp_core.providers.endpoints import Endpoint
 from mcp_core.providers.failures import AnswerError, Target, http_failure, is_the_servers_fault, located
 from mcp_core.providers.prices import Prices
-from mcp_core.providers.rates import estimated_tokens
+from mcp_core.providers.rates import estimated_tokens, spend
 from mcp_core.providers.redact import excerpt, mask_bytes
 from mcp_core.providers.server import ModelServer
 from mcp_core.providers.sse import decode_events
+from mcp_core.providers.transport import refused_connection
 from mcp_core.providers.wire import StreamReply, Wire, join_url
 from mcp_core.security.redaction import redactor
 
@@ -65,6 +66,7 @@ class Exchange:
         self._tokens = estimated_tokens(request, self._body)
         self._failed: set[Endpoint] = set()
         self._asked = False
+        self._out = False
 
     def attempt(self) -> Answer:
         """Ask once.
@@ -76,13 +78,18 @@ class Exchange:
             ConfigurationError: the provider cannot be called as it is configured.
         """
         self.shown, self.waited = False, 0.0
-        began = time.perf_counter()
-        server, scope = self._server, self._scope
-        server.endpoints.check()  # before anything is waited for
-        started_at, api_key = server.ready(scope.cancel, self._progress)
+        self._server.endpoints.check()  # before anything is waited for
         self._asked = False
+        with self._server.hold():
+            return self._try()
+
+    def _try(self) -> Answer:
+        server, scope, began = self._server, self._scope, time.perf_counter()
+        # One that is to be taken for down is not started either.
+        self._out = server.outage is not None
+        started_at, api_key = (None, server.api_key()) if self._out else server.ready(scope.cancel, self._progress)
         with (
-            server.rates.spend(self._tokens, scope) as spending,
+            spend(server.rates(self._request.model_name, scope.actor), self._tokens, scope) as spending,
             server.gate.enter(scope.cancel, scope.aside),
             server.endpoints.enter(self._failed) as endpoint,
         ):
@@ -91,8 +98,10 @@ class Exchange:
             base_url = started_at or endpoint.base_url
             url = join_url(base_url, server.protocol.path, server.config.query)
             target = replace(server.target(self._request.model_name, api_key), base_url=base_url)
-            wire = server.wire_to(endpoint)
             try:
+                if self._out:
+                    raise refused_connection(target)
+                wire = server.wire_to(endpoint)
                 answer = self._stream(wire, url, target) if scope.stream else self._whole(wire, url, target)
             except APIError:
                 self._failed.add(endpoint)
@@ -108,7 +117,7 @@ class Exchange:
         """Whether asking again at once helps: another endpoint may do better, or what failed has been mended."""
         if self._asked and is_the_servers_fault(error) and self._server.endpoints.others(self._failed):
             return True
-        return self._server.mended(error)
+        return not self._out and self._server.mended(error)
 
     def _whole(self, wire: Wire, url: str, target: Target) -> Answer:
         read: list[Answer | MCPError] = []

@@ -12,6 +12,7 @@ from mcp_core.providers.base import CallScope
 from mcp_core.providers.endpoints import Endpoint
 from mcp_core.providers.failures import AnswerError, located
 from mcp_core.providers.server import ModelServer
+from mcp_core.providers.transport import refused_connection
 from mcp_core.providers.wire import join_url
 
 __all__ = ["list_models"]
@@ -31,6 +32,8 @@ def list_models(server: ModelServer, *, refresh: bool, endpoint: Endpoint | None
     """
     scope = CallScope(read_timeout=_LIST_SECONDS)
     endpoint = endpoint or server.endpoints.best()
+    if server.outage is not None and refresh:
+        raise refused_connection(replace(server.target("", None), base_url=endpoint.base_url))
     started_at, key = server.ready(scope.cancel, _nobody)
     base_url = started_at or endpoint.base_url
     target = replace(server.target("", key), base_url=base_url)

@@ -3,6 +3,8 @@
 import contextlib
 import copy
 import threading
+import time
+from collections.abc import Iterator
 from typing import Literal
 
 from loguru import logger
@@ -21,7 +23,7 @@ LocalState = Literal["absent", "fetching", "ready", "loading", "running", "faile
 
 
 class LocalModel:
-    """The model server of this process. Thread-safe.
+    """The model server of this process. Thread-safe. It ends when nobody has asked it for a while, and starts again.
 
     Fetching and loading happen in a thread of their own, so that a run that is cancelled while it waits takes nothing
     from the others.
@@ -34,6 +36,10 @@ class LocalModel:
         self._start: _Start | None = None
         self._failure: MCPError | None = None
         self._closed = False
+        self._idle_seconds = settings.local_model_idle_seconds
+        self._users = 0
+        self._used_at = time.monotonic()
+        self._closing = threading.Event()
 
     @property
     def state(self) -> LocalState:
@@ -57,6 +63,26 @@ class LocalModel:
     def failure(self) -> MCPError | None:
         """Why it could not be fetched or started the last time; None where it could."""
         return self._failure
+
+    @property
+    def unloads_in_seconds(self) -> float | None:
+        """Seconds until it ends for want of questions; None where it does not run, is being asked, or always stays."""
+        with self._lock:
+            if not self._idle_seconds or self._users or self._server is None or not self._server.alive:
+                return None
+            return self._idle_left()
+
+    @contextlib.contextmanager
+    def using(self) -> Iterator[None]:
+        """Keep it running, once it does, inside the block."""
+        with self._lock:
+            self._users += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._users -= 1
+                self._used_at = time.monotonic()
 
     @property
     def identity(self) -> str:
@@ -92,6 +118,7 @@ class LocalModel:
             with self._lock:
                 server = self._server
                 if server is not None and server.alive and self._start is None:
+                    self._used_at = time.monotonic()
                     return server.url, server.key
                 start = self._begin()
             with cancel.on_cancel(start.news.set):
@@ -117,6 +144,7 @@ class LocalModel:
         """Stop the server, and whatever is being fetched; it is not started again."""
         with self._lock:
             self._closed = True
+            self._closing.set()
             server, self._server = self._server, None
             start = self._start
         if start is not None:
@@ -154,11 +182,34 @@ class LocalModel:
                 self._start = None
                 before = self._server
                 self._server, late = (None, server) if self._closed else (server, None)
+                self._used_at = time.monotonic()
             for over in (before, late):
                 if over is not None:
                     over.stop()
+            if self._idle_seconds and server is not None and late is None:
+                watch = threading.Thread(target=self._end_when_idle, args=(server,), name="mcp-local-idle", daemon=True)
+                watch.start()
             start.done.set()
             start.news.set()
+
+    def _idle_left(self) -> float:
+        """Seconds until it has been idle for long enough. The lock is held."""
+        used_at = time.monotonic() if self._users else self._used_at
+        return max(0.0, used_at + self._idle_seconds - time.monotonic())
+
+    def _end_when_idle(self, server: LocalProcess) -> None:
+        while True:
+            with self._lock:
+                if self._server is not server or not server.alive:
+                    return
+                left = self._idle_left()
+                if not left:
+                    self._server = None
+                    break
+            if self._closing.wait(left):
+                return
+        server.stop()
+        logger.info("The local model has not been asked for {:g} s and is out of memory.", self._idle_seconds)
 
     def _load(self, start: "_Start") -> "LocalProcess":
         def note(done: int, total: int) -> None:

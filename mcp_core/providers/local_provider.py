@@ -1,5 +1,8 @@
 """The built-in provider: calls to a model server that is a process of ours."""
 
+from contextlib import AbstractContextManager
+from dataclasses import replace
+
 from mcp_core.control import CancelToken
 from mcp_core.errors import APIError, CircuitOpenError
 from mcp_core.providers.config import BUNDLED_MODEL, ProviderConfig
@@ -14,7 +17,9 @@ class LocalServer(ModelServer):
     """A `ModelServer` whose address and key are those of `local`, which starts when it is first called."""
 
     def __init__(self, local: LocalModel, config: ProviderConfig, resources: Resources) -> None:
-        super().__init__(config.model_copy(update={"max_concurrency": LOCAL_PARALLEL}), resources)
+        # Each process has a model server of its own, so what happens there says nothing about another's.
+        own = replace(resources, shared=None)
+        super().__init__(config.model_copy(update={"max_concurrency": LOCAL_PARALLEL}), own)
         self._local = local
 
     @property
@@ -26,7 +31,7 @@ class LocalServer(ModelServer):
     def state(self) -> str:
         """State of the process, of what it needs first, or of its circuit while it is left alone."""
         state, circuit = self._local.state, self.endpoints.state
-        return circuit if state == "running" and circuit != "closed" else state
+        return circuit if state in ("running", "ready", "absent") and circuit != "closed" else state
 
     def check_model(self, model: str) -> None:
         """As for any server; the bundled model's name stands for whatever model is served in its place."""
@@ -40,6 +45,10 @@ class LocalServer(ModelServer):
     def credential(self, key: str | None) -> str:  # noqa: ARG002
         """None: the key is one of this start alone, and everybody's answers are the same."""
         return ""
+
+    def hold(self) -> AbstractContextManager[None]:
+        """Keep the process running inside the block."""
+        return self._local.using()
 
     def mended(self, error: APIError) -> bool:
         """Whether the process died: the next attempt starts a new one."""

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from loguru import logger
 
@@ -19,8 +20,11 @@ from mcp_core.providers.endpoints import Endpoint
 from mcp_core.providers.fallback import complete_in_turn
 from mcp_core.providers.local import LocalModel
 from mcp_core.providers.local_provider import LocalServer
+from mcp_core.providers.outages import SimulatedOutages
 from mcp_core.providers.prices import Prices
+from mcp_core.providers.rates import ActorRates, Headroom
 from mcp_core.providers.server import ModelServer, Resources
+from mcp_core.providers.shared import SharedState
 from mcp_core.security.master_key import load_master_key
 from mcp_core.settings import Settings
 
@@ -66,6 +70,9 @@ class ProviderInfo:
         api_key_env: name of the setting that holds the key; empty where it takes none.
         headers: headers of a call beside those of any JSON request, the key as `$NAME`.
         endpoints: where it has several addresses.
+        in_use: calls of this process under way; max_concurrency: as many as there may be.
+        limits: what is left of its rates and of those of its models.
+        outage_until: until when an outage of it is simulated; None where none is.
     """
 
     name: str
@@ -78,6 +85,10 @@ class ProviderInfo:
     api_key_env: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
     endpoints: tuple[EndpointInfo, ...] = ()
+    in_use: int = 0
+    max_concurrency: int = 0
+    limits: tuple[Headroom, ...] = ()
+    outage_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,19 +116,28 @@ class Providers:
 
     Args:
         cache: remembers answers; a failure of it never fails a call.
+        outages: which of them are to be taken for down; default none.
 
     Raises:
         ConfigurationError: the providers file or the secrets describe a provider wrongly.
     """
 
-    def __init__(self, settings: Settings, cache: Cache) -> None:
+    def __init__(self, settings: Settings, cache: Cache, *, outages: SimulatedOutages | None = None) -> None:
         self._cache = cache if isinstance(cache, SafeCache) else SafeCache(cache)
         self.local = LocalModel(settings)
+        self.outages = outages or SimulatedOutages()
+        self._shared = _shared_state(settings)
+        self.actors = ActorRates(
+            settings.actor_requests_per_minute or None, settings.actor_tokens_per_minute or None, shared=self._shared
+        )
         resources = Resources(
             cache=self._cache,
             value_of=settings.value_of,
             master_key=functools.cache(lambda: load_master_key(settings)),
             pool_size=settings.workers,
+            outages=self.outages,
+            actors=self.actors,
+            shared=self._shared,
         )
         self._servers: dict[str, ModelServer] = {
             name: LocalServer(self.local, config, resources) if name == LOCAL else ModelServer(config, resources)
@@ -178,6 +198,10 @@ class Providers:
                     )
                     for endpoint in (server.endpoints if server.config.endpoints else ())
                 ),
+                in_use=server.gate.in_use,
+                max_concurrency=server.gate.limit,
+                limits=tuple(room for rates in server.known_rates() for room in rates.headroom()),
+                outage_until=outage.until if (outage := server.outage) is not None else None,
             )
             for name, server in self._servers.items()
         ]
@@ -222,7 +246,7 @@ class Providers:
             ConfigurationError: there is no such provider.
         """
         server = self._find(name)
-        if name == LOCAL and self.local.state != "running":
+        if name == LOCAL and self.local.state != "running" and server.outage is None:
             return self._local_health()
         if len(server.endpoints) == 1:
             return _health(server, server.endpoints.best())
@@ -241,6 +265,8 @@ class Providers:
         self.local.close()
         for server in self._servers.values():
             server.close()
+        if self._shared is not None:
+            self._shared.close()
 
     def _local_health(self) -> ProviderHealth:
         state, failure = self.local.state, self.local.failure
@@ -263,6 +289,14 @@ class Providers:
                 field="model",
             )
         return server
+
+
+def _shared_state(settings: Settings) -> SharedState | None:
+    if not settings.redis_url:
+        return None
+    from mcp_core.providers.shared_redis import RedisShared
+
+    return RedisShared(settings.redis_url)
 
 
 def _health(server: ModelServer, endpoint: Endpoint) -> ProviderHealth:

@@ -2,7 +2,8 @@
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -10,15 +11,18 @@ from mcp_core.cache.base import Cache
 from mcp_core.cache.keys import fingerprint
 from mcp_core.control import CancelToken
 from mcp_core.errors import APIError, ConfigurationError
+from mcp_core.models import Outage
 from mcp_core.providers.anthropic import AnthropicProtocol
 from mcp_core.providers.base import WireProtocol
-from mcp_core.providers.breaker import Breaker
+from mcp_core.providers.breaker import LONGEST_PAUSE, Breaker
 from mcp_core.providers.config import ProviderConfig
 from mcp_core.providers.endpoints import Endpoint, Endpoints
 from mcp_core.providers.failures import Target
 from mcp_core.providers.limits import Gate
 from mcp_core.providers.openai import OpenAIProtocol
-from mcp_core.providers.rates import Rates
+from mcp_core.providers.outages import SimulatedOutages
+from mcp_core.providers.rates import ActorRates, Rates
+from mcp_core.providers.shared import SharedState
 from mcp_core.security.redaction import redactor
 
 if TYPE_CHECKING:
@@ -53,12 +57,18 @@ class Resources:
         value_of: looks up a setting by name; asked for the key at each call.
         master_key: gives the key that fingerprints of credentials are made with.
         pool_size: connections kept open to each server.
+        outages: which of them are to be taken for down.
+        actors: what each of those who ask gets a minute.
+        shared: where circuits and rates are kept for all processes; None where each counts alone.
     """
 
     cache: Cache
     value_of: Callable[[str], str | None]
     master_key: Callable[[], bytes]
     pool_size: int
+    outages: SimulatedOutages = field(default_factory=SimulatedOutages)
+    actors: ActorRates = field(default_factory=lambda: ActorRates(None, None))
+    shared: SharedState | None = None
 
 
 class ModelServer:
@@ -68,12 +78,54 @@ class ModelServer:
         self.config = config
         self.protocol = protocol_for(config)
         self.gate = Gate(config.max_concurrency)
-        self.rates = Rates(config.name, config.requests_per_minute, config.tokens_per_minute)
-        self.endpoints = Endpoints(_endpoints(config))
         self._resources = resources
+        self._rates = Rates(
+            config.name,
+            config.requests_per_minute,
+            config.tokens_per_minute,
+            shared=self._shared,
+            name=f"provider {config.name} {config.base_url}",
+        )
+        self._limits = {limit.model: limit for limit in config.limits}
+        self._model_rates: dict[str, Rates] = {}
+        self.endpoints = Endpoints(_endpoints(config, self._shared))
         self._lock = threading.Lock()
         self._wires: dict[str, Wire] = {}
         self._fingerprints: dict[str, str] = {}
+
+    @property
+    def _shared(self) -> SharedState | None:
+        """Where its circuits and rates are kept for all processes; None where each counts alone."""
+        return self._resources.shared
+
+    def rates(self, model: str, actor: str) -> list[Rates]:
+        """All rates a call of that model by that actor counts against."""
+        found = [self._rates, self._rates_of(model), self._resources.actors.of(actor)]
+        return [rates for rates in found if rates]
+
+    def known_rates(self) -> list[Rates]:
+        """Its own rates, and those of the models asked so far or named in its configuration."""
+        for model in self._limits:
+            if model != "*":
+                self._rates_of(model)
+        return [rates for rates in (self._rates, *self._model_rates.values()) if rates]
+
+    def _rates_of(self, model: str) -> Rates | None:
+        limit = self._limits.get(model) or self._limits.get("*")
+        if limit is None:
+            return None
+        rates = self._model_rates.get(model)
+        if rates is None:
+            name = f"{self.config.name}/{model}"
+            made = Rates(
+                name,
+                limit.requests_per_minute,
+                limit.tokens_per_minute,
+                shared=self._shared,
+                name=f"model {name} {self.config.base_url}",
+            )
+            rates = self._model_rates.setdefault(model, made)
+        return rates
 
     def wire_to(self, endpoint: Endpoint) -> "Wire":
         """Its connections to one of its endpoints, made on first use."""
@@ -100,6 +152,11 @@ class ModelServer:
             return "no key"
         circuit = self.endpoints.state
         return "ready" if circuit == "closed" else circuit
+
+    @property
+    def outage(self) -> Outage | None:
+        """The simulated outage it has now; None where it has none."""
+        return self._resources.outages.of(self.config.name)
 
     @property
     def has_key(self) -> bool:
@@ -144,6 +201,10 @@ class ModelServer:
             ConfigurationError: the key is missing.
         """
         return None, self.api_key()
+
+    def hold(self) -> AbstractContextManager[None]:
+        """Keep what `ready` gives as it is inside the block."""
+        return nullcontext()
 
     def mended(self, error: APIError) -> bool:  # noqa: ARG002
         """Whether what made a call fail has been put right, so that it is worth a repeat at once."""
@@ -202,12 +263,20 @@ class ModelServer:
             wire.close()
 
 
-def _endpoints(config: ProviderConfig) -> list[Endpoint]:
+def _endpoints(config: ProviderConfig, shared: SharedState | None) -> list[Endpoint]:
     several = len(config.endpoints) > 1
 
     def breaker(base_url: str) -> Breaker:
         name = f"{config.name} at {urlsplit(base_url).netloc}" if several else config.name
-        return Breaker(name, failures=config.breaker_failures, pause_seconds=config.breaker_seconds)
+        circuit = None
+        if shared is not None:
+            circuit = shared.circuit(
+                f"{config.name} {base_url}",
+                failures=config.breaker_failures,
+                pause_seconds=config.breaker_seconds,
+                longest_pause_seconds=config.breaker_seconds * LONGEST_PAUSE,
+            )
+        return Breaker(name, failures=config.breaker_failures, pause_seconds=config.breaker_seconds, shared=circuit)
 
     if not config.endpoints:
         return [Endpoint(config.base_url, 1.0, breaker(config.base_url))]

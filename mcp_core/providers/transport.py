@@ -14,7 +14,7 @@ from mcp_core.errors import APIError, ConfigurationError, MCPError
 from mcp_core.providers.failures import Target
 from mcp_core.providers.redact import quote
 
-__all__ = ["CONNECT_TIMEOUT", "BodyTooLargeError", "transport_failure"]
+__all__ = ["CONNECT_TIMEOUT", "BodyTooLargeError", "refused_connection", "transport_failure"]
 
 CONNECT_TIMEOUT = 10.0
 """Longest wait for a connection, looking up the name included, seconds."""
@@ -33,6 +33,16 @@ _CUT = (
 
 class BodyTooLargeError(requests.RequestException):
     """A body is longer than `MAX_BODY_BYTES`; the rest of it was not read."""
+
+
+def refused_connection(target: Target) -> APIError:
+    """What a call is told that nobody listens for."""
+    return APIError(
+        f"{target.name} refuses connections at {target.host}.",
+        hint="Start the model server, or correct the provider's `base_url`.",
+        provider=target.provider,
+        transient=True,
+    )
 
 
 def transport_failure(error: BaseException, target: Target, read_timeout: float) -> MCPError:
@@ -94,11 +104,7 @@ def transport_failure(error: BaseException, target: Target, read_timeout: float)
             transient=True,
         )
     if has(ConnectionRefusedError):
-        return failure(
-            f"{name} refuses connections at {host}.",
-            "Start the model server, or correct the provider's `base_url`.",
-            transient=True,
-        )
+        return refused_connection(target)
     if any(isinstance(link, OSError) and link.errno in _UNREACHABLE for link in chain):
         return failure(
             f"{name} at {host} cannot be reached.", "Check this machine's network and `base_url`.", transient=True

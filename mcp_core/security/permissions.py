@@ -8,9 +8,9 @@ from loguru import logger
 from mcp_core.errors import PermissionDeniedError
 from mcp_core.models import Actor
 
-__all__ = ["PERMISSIONS", "Action", "check"]
+__all__ = ["PERMISSIONS", "Action", "check", "may"]
 
-Action = Literal["read", "run", "cancel", "delete", "clear_cache"]
+Action = Literal["read", "run", "cancel", "delete", "clear_cache", "simulate_outage"]
 
 ROLES = ("viewer", "operator", "editor", "admin")
 PERMISSIONS: Mapping[Action, str] = {
@@ -19,16 +19,25 @@ PERMISSIONS: Mapping[Action, str] = {
     "cancel": "operator",
     "delete": "editor",
     "clear_cache": "editor",
+    "simulate_outage": "admin",
 }
 """Action -> the least role that may do it. Each role may do what those before it may."""
 
 
+_WORDS: Mapping[Action, str] = {"clear_cache": "clear the cache", "simulate_outage": "simulate an outage"}
+
+
+def may(actor: Actor, action: Action) -> bool:
+    """Whether `actor` may do `action`: for what need not be offered otherwise."""
+    return ROLES.index(actor.role) >= ROLES.index(PERMISSIONS[action])
+
+
 def check(actor: Actor, action: Action) -> None:
     """Raise `PermissionDeniedError` unless `actor` may do `action`."""
-    needed = PERMISSIONS[action]
-    if ROLES.index(actor.role) < ROLES.index(needed):
+    if not may(actor, action):
+        needed = PERMISSIONS[action]
         logger.warning("{} ({}) was refused: {} needs the role {}.", actor.id, actor.role, action, needed)
         raise PermissionDeniedError(
-            f"{actor.name} is {actor.role} and may not {action.replace('_', ' the ')}.",
+            f"{actor.name} is {actor.role} and may not {_WORDS.get(action, action)}.",
             hint=f"Ask an admin for the role {needed}.",
         )

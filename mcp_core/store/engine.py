@@ -3,18 +3,19 @@
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from loguru import logger
-from sqlalchemy import URL, Connection, Engine, PoolProxiedConnection, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, PoolProxiedConnection, QueuePool, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from mcp_core.errors import ConfigurationError, StoreError
 from mcp_core.models import utcnow
 from mcp_core.store.schema import metadata
 
-__all__ = ["BUSY_SECONDS", "Database", "connect"]
+__all__ = ["BUSY_SECONDS", "Database", "Pool", "connect"]
 
 BUSY_SECONDS = 10.0
 """How long a writer waits for another process to finish writing."""
@@ -23,6 +24,19 @@ _CONNECT_SECONDS = 10
 _POOL_SECONDS = 30
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _SETTING = "MCP_DATABASE_URL"
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Connections to the database.
+
+    Attributes:
+        in_use: at work now; open: those and the ones that rest; most: as many as there may be.
+    """
+
+    in_use: int
+    open: int
+    most: int
 
 
 class Database:
@@ -56,6 +70,12 @@ class Database:
                 yield connection
         except (SQLAlchemyError, self.dbapi_error) as error:
             raise self.explain(error, "read") from error
+
+    def pool(self) -> Pool:
+        """How many connections there are."""
+        pool = cast("QueuePool", self.engine.pool)
+        in_use = pool.checkedout()
+        return Pool(in_use, in_use + pool.checkedin(), 2 * pool.size())
 
     def begin(self) -> PoolProxiedConnection:
         """A driver's connection inside a new writing transaction, for the one writer of the process.

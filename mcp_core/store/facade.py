@@ -12,12 +12,13 @@ from mcp_core.models import Artifact, Run, RunEvent, RunStatus
 from mcp_core.store.artifacts import Artifacts
 from mcp_core.store.dashboards import Dashboards
 from mcp_core.store.drafts import DRAFT_SECONDS, Drafts
-from mcp_core.store.engine import connect
+from mcp_core.store.engine import Pool, connect
 from mcp_core.store.filters import Group, LatencyGroup, Period, RunFilter, Totals
 from mcp_core.store.leases import LAPSED_SECONDS, Leases
 from mcp_core.store.migrate import migrate, schema_version
 from mcp_core.store.open_runs import OpenRuns
 from mcp_core.store.order import NEWEST_FIRST, RunSort
+from mcp_core.store.outages import Outages
 from mcp_core.store.preferences import Preferences
 from mcp_core.store.queries import Queries
 from mcp_core.store.rollups import Rollups, RollupStatements
@@ -25,6 +26,7 @@ from mcp_core.store.runs import RunStatements, SaveRun, add_events, create_run, 
 from mcp_core.store.schema import runs
 from mcp_core.store.standing import OpenRun, Process, ProcessLoad
 from mcp_core.store.tables import runs_frame, runs_page
+from mcp_core.store.trouble import TroubleQueries
 from mcp_core.store.writer import Writer
 
 if TYPE_CHECKING:
@@ -38,6 +40,8 @@ _NO_LOAD = ProcessLoad()
 
 class Store:
     """The history. Thread-safe; several processes may have one open on the same database.
+
+    `outages` holds the simulated outages of providers, `trouble` finds runs that met some.
 
     Every method raises `StoreError` where the database fails. What a writing method returns is committed.
     """
@@ -54,6 +58,8 @@ class Store:
             self._open_runs = OpenRuns(self._database, self._writer, self._statements)
             self._drafts = Drafts(self._database, self._writer)
             self._preferences = Preferences(self._database, self._writer)
+            self.trouble = TroubleQueries(self._database)
+            self.outages = Outages(self._database, self._writer)
             self._artifacts = Artifacts(self._database, self._writer)
             self._queries = Queries(self._database)
             self._dashboards = Dashboards(self._database)
@@ -320,6 +326,10 @@ class Store:
     def get_preference(self, actor_id: str, key: str) -> Any:
         """What they chose; None where nothing is kept."""
         return self._preferences.get(actor_id, key)
+
+    def pool(self) -> Pool:
+        """The connections this process has to the database."""
+        return self._database.pool()
 
     def info(self) -> dict[str, Any]:
         """What `doctor` tells: `dialect`, `place` (path, or host, port and database), `size_bytes`, `runs`,

@@ -30,6 +30,7 @@ __all__ = [
     "drafts",
     "leases",
     "metadata",
+    "outages",
     "preferences",
     "rollup_errors",
     "rollup_latency",
@@ -38,7 +39,7 @@ __all__ = [
     "runs",
 ]
 
-SCHEMA_VERSION = "0003"
+SCHEMA_VERSION = "0004"
 """Newest migration this code knows."""
 
 metadata = MetaData()
@@ -177,6 +178,15 @@ preferences = Table(
     Column("value", Text, nullable=False),
     Column("changed_at", BigInteger, nullable=False),
     sqlite_with_rowid=False,
+)
+
+outages = Table(
+    "outages",
+    metadata,
+    Column("provider", Text, primary_key=True),
+    Column("actor_id", Text, nullable=False),
+    Column("since", BigInteger, nullable=False),
+    Column("until", BigInteger, nullable=False),
 )
 
 # Hours are counted since 1970 in UTC. Empty text stands for "none", since a primary key holds no NULL.

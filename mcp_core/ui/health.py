@@ -12,7 +12,16 @@ from mcp_core.providers.registry import ProviderHealth, ProviderInfo
 from mcp_core.ui import text
 from mcp_core.ui.trouble import fragment
 
-__all__ = ["banner", "local_model_notice", "model_servers"]
+__all__ = [
+    "about",
+    "banner",
+    "local_model_notice",
+    "local_model_on_its_way",
+    "model_servers",
+    "state_badge",
+    "test_button",
+    "test_result",
+]
 
 LOCAL = "local"
 _LOOK_SECONDS = 0.5
@@ -45,7 +54,7 @@ def local_model_notice(client: MCPClient, model: str | None) -> None:
         return
     state = client.providers.local.state
     if state in ("fetching", "loading"):
-        fragment(_on_its_way, every=_LOOK_SECONDS)(client)
+        fragment(local_model_on_its_way, every=_LOOK_SECONDS)(client)
     elif state == "absent":
         st.caption(
             ":material/download: The built-in model (98 MB) is fetched once, when it is first asked. "
@@ -55,7 +64,8 @@ def local_model_notice(client: MCPClient, model: str | None) -> None:
         _failed(client)
 
 
-def _on_its_way(client: MCPClient) -> None:
+def local_model_on_its_way(client: MCPClient) -> None:
+    """How far fetching and loading are; draws the page anew when both are over."""
     local = client.providers.local
     state = local.state
     if state not in ("fetching", "loading"):
@@ -101,29 +111,48 @@ def model_servers(client: MCPClient) -> None:
 
 
 def _provider(client: MCPClient, info: ProviderInfo) -> None:
-    tested: ProviderHealth | None = st.session_state.get(f"tested.{info.name}")
-    words, icon, colour = _STATES.get(info.state, ("Not tested", ":material/help:", "gray"))
-    if info.name != LOCAL and info.state == "ready":
-        words, icon, colour = _tested_state(tested)
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-        with st.container(horizontal=True, vertical_alignment="center", gap="small", width="content"):
-            st.markdown(f"**{text.escape(info.name)}**", width="content")
-            st.badge(words, icon=icon, color=colour, width="content")
-        if info.name == LOCAL and info.state in ("absent", "failed"):
-            pressed = st.button("Fetch now", icon=":material/download:", key="local.fetch")
-            if pressed:
-                client.providers.local.warm_up()
-                st.rerun()
-        elif st.button("Test", icon=":material/network_check:", key=f"test.{info.name}", help=_test_help(info)):
-            st.session_state[f"tested.{info.name}"] = _test(client, info.name)
-            st.rerun()
+        state_badge(info)
+        test_button(client, info)
     if info.name == LOCAL and info.state in ("fetching", "loading"):
-        fragment(_on_its_way, every=_LOOK_SECONDS)(client)
+        fragment(local_model_on_its_way, every=_LOOK_SECONDS)(client)
     elif info.name == LOCAL and info.state == "failed" and client.providers.local.failure:
         st.caption(f":material/error: {text.escape(str(client.providers.local.failure))}")
-    st.caption(_about(info))
+    st.caption(about(info))
+    test_result(info.name)
+
+
+def state_badge(info: ProviderInfo) -> None:
+    """A provider's name and its state; where it is ready, what the last test in this session found."""
+    words, icon, colour = _STATES.get(info.state, ("Not tested", ":material/help:", "gray"))
+    if info.name != LOCAL and info.state == "ready":
+        words, icon, colour = _tested_state(_tested(info.name))
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", width="content"):
+        st.markdown(f"**{text.escape(info.name)}**", width="content")
+        st.badge(words, icon=icon, color=colour, width="content")
+
+
+def test_button(client: MCPClient, info: ProviderInfo) -> None:
+    """Asks the server how it is; fetches the local model where it is not there yet."""
+    if info.name == LOCAL and info.state in ("absent", "failed"):
+        if st.button("Fetch now", icon=":material/download:", key="local.fetch"):
+            client.providers.local.warm_up()
+            st.rerun()
+    elif st.button("Test", icon=":material/network_check:", key=f"test.{info.name}", help=_test_help(info)):
+        st.session_state[f"tested.{info.name}"] = _test(client, info.name)
+        st.rerun()
+
+
+def test_result(name: str) -> None:
+    """What the last test in this session found; nothing where there was none."""
+    tested = _tested(name)
     if tested is not None:
         _outcome(tested)
+
+
+def _tested(name: str) -> ProviderHealth | None:
+    found: ProviderHealth | None = st.session_state.get(f"tested.{name}")
+    return found
 
 
 def _tested_state(tested: ProviderHealth | None) -> tuple[str, str, str]:
@@ -155,7 +184,8 @@ def _outcome(tested: ProviderHealth) -> None:
         st.caption(f":red[:material/error:] {text.escape(tested.message)} {text.escape(tested.hint)}")
 
 
-def _about(info: ProviderInfo) -> str:
+def about(info: ProviderInfo) -> str:
+    """Where a provider is and which models it has, escaped for a page."""
     if info.name == LOCAL:
         models = ", ".join(f"{LOCAL}/{model}" for model in info.models)
         return text.escape(f"Built in, on this machine, free. {models}".strip())

@@ -8,6 +8,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,9 +42,16 @@ def app(tmp_path_factory: pytest.TempPathFactory, local_model_file: Path) -> Ite
     models = data_dir / "models"
     models.mkdir()
     (models / local_model_file.name).symlink_to(local_model_file)
+    with running_app(data_dir) as running:
+        yield running
+
+
+@contextmanager
+def running_app(data_dir: Path, **settings: str) -> Iterator[App]:
+    """`streamlit run app.py` on a data directory, until the end of the block."""
     port = free_port()
     environ = {name: value for name, value in os.environ.items() if not name.startswith("MCP_")}
-    environ |= {"MCP_DATA_DIR": str(data_dir)}
+    environ |= {"MCP_DATA_DIR": str(data_dir), **settings}
     command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless=true"]
     command += [f"--server.port={port}", "--server.address=127.0.0.1", "--server.fileWatcherType=none"]
     log = (data_dir / "server.log").open("w")

@@ -87,7 +87,7 @@ def test_a_wrong_link_says_so(app: App, page: Page) -> None:
     )
 
 
-@pytest.mark.parametrize("path", ["", "run", "history", "cache"])
+@pytest.mark.parametrize("path", ["", "run", "history", "cache", "health"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_page_fits_a_phone(app: App, browser: Browser, path: str, scheme: str) -> None:
     context = browser.new_context(
@@ -107,7 +107,7 @@ def test_every_page_fits_a_phone(app: App, browser: Browser, path: str, scheme: 
 def test_nothing_is_fetched_from_elsewhere(app: App, page: Page) -> None:
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
-    for path in ("", "run", "history", "cache"):
+    for path in ("", "run", "history", "cache", "health"):
         page.goto(f"{app.url}/{path}")
         expect(page.get_by_role("heading", level=1)).to_be_visible(timeout=SLOW)
     foreign = [url for url in asked if not url.startswith((app.url, "data:", "blob:"))]

@@ -19,7 +19,7 @@ UNIVERSAL = {"-h", "--help", "--version"}
 def commands(parser: argparse.ArgumentParser, *names: str) -> Iterator[tuple[str, argparse.ArgumentParser]]:
     """Every command that can be given, with its parser."""
     groups = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
-    if not groups:
+    if parser.get_default("handler"):
         yield " ".join(names), parser
     for group in groups:
         for name, child in group.choices.items():

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mcp_core.errors import ConfigurationError, StoreError
-from mcp_core.models import Run, RunEvent, RunOutput, RunStatus, new_id, utcnow
+from mcp_core.models import Outage, Run, RunEvent, RunOutput, RunStatus, new_id, utcnow
 from mcp_core.store import RunFilter, Store, open_store
 from mcp_core.store.schema import SCHEMA_VERSION
 from tests.store.backends import OnPostgreSQL, OnSQLite
@@ -294,6 +294,18 @@ class WritingContract:
         store.flush()
         assert store.delete_runs([]) == 0
         assert store.count(RunFilter()) == 1
+
+    def test_simulated_outages_begin_are_replaced_and_end(self, store: Store) -> None:
+        now = utcnow()
+        first = Outage(provider="acme", actor_id="a\0b", since=now, until=now + timedelta(hours=1))
+        second = first.model_copy(update={"until": now + timedelta(hours=2), "actor_id": "ada"})
+        other = second.model_copy(update={"provider": "aaa"})
+        over = second.model_copy(update={"provider": "over", "until": now - timedelta(seconds=1)})
+        for outage in (first, second, over, other):
+            store.outages.put(outage)
+        assert store.outages.active() == [other, second]
+        assert [store.outages.end(name) for name in ("acme", "acme", "over", "nobody")] == [True, False, False, False]
+        assert store.outages.active() == [other]
 
 
 class TestOnSQLite(OnSQLite, WritingContract):

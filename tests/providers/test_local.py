@@ -362,3 +362,53 @@ def test_the_default_model_stands_for_the_one_served_in_its_place(
     assert providers.complete(named, scope(read_timeout=60)).text == default.text
     with pytest.raises(ConfigurationError, match="has no model"):
         providers.complete(ChatRequest(model="local/other", messages=ask().messages), scope())
+
+
+def idle(make: MakeProviders, seconds: str) -> Providers:
+    return make(local="", env={"MCP_LOCAL_MODEL_IDLE_SECONDS": seconds})
+
+
+def test_it_leaves_memory_when_nobody_asks_and_comes_back(local: Providers, make: MakeProviders) -> None:
+    providers = idle(make, "0.2")
+    before = providers.complete(ask(), scope(mode="bypass", read_timeout=60))
+    until(lambda: state_of(providers) == "ready", 60)
+    assert providers.local.unloads_in_seconds is None
+    again = providers.complete(ask(), scope(mode="bypass", read_timeout=60))
+    assert again.text == before.text
+    assert [attempt.error for attempt in again.attempts] == [None], "nobody notices"
+    until(lambda: state_of(providers) == "ready", 60)
+    assert providers.check("local").ok
+
+
+def test_it_stays_while_it_is_used(local: Providers, make: MakeProviders, monkeypatch: pytest.MonkeyPatch) -> None:
+    providers = idle(make, "0.05")
+    looks = 0
+    idle_left = LocalModel._idle_left
+
+    def counted(self: LocalModel) -> float:
+        nonlocal looks
+        looks += 1
+        return idle_left(self)
+
+    monkeypatch.setattr(LocalModel, "_idle_left", counted)
+    with providers.local.using():
+        providers.local.endpoint()
+        process = pid_of(providers.local)
+        until(lambda: looks > 5, 60)
+        assert state_of(providers) == "running"
+        assert pid_of(providers.local) == process
+        assert providers.local.unloads_in_seconds is None
+    until(lambda: state_of(providers) == "ready", 60)
+    until(lambda: not psutil.pid_exists(process), 60)
+
+
+def test_it_may_stay_for_ever(local: Providers, make: MakeProviders) -> None:
+    providers = idle(make, "0")
+    providers.local.endpoint()
+    assert providers.local.unloads_in_seconds is None
+    assert not [thread for thread in threading.enumerate() if thread.name == "mcp-local-idle"]
+    usual = idle(make, "")
+    usual.local.endpoint()
+    left = usual.local.unloads_in_seconds
+    assert left is not None
+    assert 0 < left <= 900

@@ -4,17 +4,19 @@ import json
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mcp_core.control import CancelToken
-from mcp_core.errors import APIError, RunCancelledError
+from mcp_core.errors import APIError, PermissionDeniedError, RunCancelledError
 from mcp_core.models import Usage
 from mcp_core.providers.base import CachePolicy
-from mcp_core.providers.rates import Bucket, Rates, estimated_tokens
+from mcp_core.providers.rates import ActorRates, Bucket, Rates, estimated_tokens, spend
 from mcp_core.providers.registry import Providers
 from tests.faulty import FaultyServer, chat, status
 from tests.providers.conftest import KEY, Ears, MakeProviders, ask, scope
@@ -204,3 +206,99 @@ def test_a_failure_takes_no_tokens(make: MakeProviders, server: FaultyServer) ->
         with pytest.raises(APIError, match="refused the request"):
             providers.complete(ask(f"{number}", max_tokens=500), scope(cancel=left(5)))
     assert server.calls == 5
+
+
+def test_a_model_has_a_rate_of_its_own(make: MakeProviders, server: FaultyServer) -> None:
+    limits = '[[providers.acme.limits]]\nmodel = "big"\nrequests_per_minute = 1\n'
+    limits += '[[providers.acme.limits]]\nmodel = "*"\ntokens_per_minute = 600\n'
+    providers = limited(make, server, limits)
+    providers.complete(ask("1", model="acme/big"), scope())
+    with pytest.raises(APIError, match="acme/big takes 1 requests per minute") as caught:
+        providers.complete(ask("2", model="acme/big"), scope(cancel=left(5)))
+    assert caught.value.provider == "acme"
+    for model in ("acme/m", "acme/n"):  # each of the others for itself
+        server.default = chat(usage={"prompt_tokens": 300, "completion_tokens": 300})
+        providers.complete(ask("1", model=model, max_tokens=1), scope(cancel=left(5)))
+        with pytest.raises(APIError, match=f"{model} takes 600 tokens per minute"):
+            providers.complete(ask("2", model=model, max_tokens=1), scope(cancel=left(5)))
+    assert str(providers.complete(ask("1", model="acme/big"), scope()).cache) == "hit", "a hit costs nothing"
+    fallen = providers.complete(ask("2", model="acme/big", fallbacks=("beta/m",)), scope(cancel=left(5)))
+    assert [(a.provider, a.status) for a in fallen.attempts] == [("acme", None), ("beta", 200)]
+
+
+def test_an_actor_has_a_rate_of_their_own(make: MakeProviders, server: FaultyServer, ears: Ears) -> None:
+    providers = make(
+        f'[providers.acme]\nbase_url = "{server.url}"\n[providers.beta]\nbase_url = "{server.url}"\n',
+        env={"MCP_ACTOR_REQUESTS_PER_MINUTE": "1"},
+    )
+    providers.complete(ask("1"), scope(actor="ada"))
+    for model, fallbacks in (("acme/m", ("beta/m",)), ("beta/m", ())):
+        with pytest.raises(PermissionDeniedError, match="ada may use 1 requests per minute") as caught:
+            providers.complete(ask("2", model=model, fallbacks=fallbacks), scope(ears, actor="ada", cancel=left(5)))
+        assert "MCP_ACTOR_REQUESTS_PER_MINUTE" in caught.value.hint
+    assert not ears.of("fallback"), "the next model would be asked by the same person"
+    assert providers.complete(ask("2"), scope(actor="bob")).text == "hello"
+    assert str(providers.complete(ask("2"), scope(actor="ada")).cache) == "hit", "a hit costs nothing"
+    assert server.calls == 2
+
+
+def test_one_who_may_not_ask_does_not_stop_others_that_wait_for_the_answer(
+    make: MakeProviders, server: FaultyServer
+) -> None:
+    providers = make(f'[providers.acme]\nbase_url = "{server.url}"\n', env={"MCP_ACTOR_REQUESTS_PER_MINUTE": "1"})
+    providers.complete(ask("first"), scope(actor="ada"))
+
+    def asked(actor: str) -> str:
+        try:
+            return providers.complete(ask("second"), scope(actor=actor, cancel=left(30))).text
+        except PermissionDeniedError:
+            return "not now"
+
+    with ThreadPoolExecutor(4) as pool:
+        assert set(pool.map(asked, ["bob", "cy", "dan"])) == {"hello"}
+    assert asked("ada") == "hello", "it is remembered by now"
+
+
+def test_the_longest_wait_counts_and_is_told_with_its_reason(ears: Ears) -> None:
+    clock = Clock()
+    limits = [Rates("acme", 600, None, clock=clock), Rates("acme/m", None, 60, clock=clock)]
+    limits.append(Rates("ada", 6, None, of_actor=True, clock=clock))
+    with spend(limits, 10, scope()) as spending:
+        spending.sent = True
+    cancel = CancelToken()
+    with pytest.raises(RunCancelledError), spend(limits, 5, scope(_cancelling(cancel, ears), cancel=cancel)):
+        pass
+    (told,) = ears.of("wait")
+    assert told["seconds"] == 10
+    assert told["reason"] == "ada may use 6 requests per minute"
+    assert told["message"] == "ada may use 6 requests per minute: this call waits 10.0 s for its turn."
+    left_over = [room.left for rates in limits for room in rates.headroom()]
+    assert left_over == pytest.approx([99, 0, 0]), "who gave up took nothing of any"
+
+
+def _cancelling(cancel: CancelToken, ears: Ears) -> Callable[[str, Mapping[str, Any]], None]:
+    def emit(kind: str, data: Mapping[str, Any]) -> None:
+        ears(kind, data)
+        cancel.cancel()
+
+    return emit
+
+
+def test_headroom_is_what_is_left_at_once() -> None:
+    clock = Clock()
+    rates = Rates("acme", 60, 6000, clock=clock)
+    with rates.spend(400, scope()) as spending:
+        spending.sent = True
+    found = {room.what: (room.per_minute, room.left, room.most) for room in rates.headroom()}
+    assert found == {"requests": (60, 9, 10), "tokens": (6000, 600, 1000)}
+
+
+def test_actors_are_remembered_within_bounds() -> None:
+    rates = ActorRates(60, None)
+    assert rates.of("") is None
+    assert ActorRates(None, None).of("ada") is None
+    first = rates.of("actor 0")
+    for number in range(2000):
+        rates.of(f"actor {number}")
+        assert rates.of("actor 0") is first, "who asks again is kept"
+    assert len(rates.known()) == 1000

@@ -1,0 +1,53 @@
+"""Small values on a Redis server that all processes of a team change together."""
+
+from typing import Any
+
+from redis.exceptions import RedisError
+
+from mcp_core.cache.guard import Outage
+from mcp_core.cache.redis import connect
+from mcp_core.errors import CacheError
+
+__all__ = ["RedisState"]
+
+
+class RedisState:
+    """Runs scripts on keys of its own. Thread-safe; a server that is away is left alone for some seconds, said once.
+
+    Args:
+        url: `redis://`, `rediss://` or `unix://`, with credentials where needed.
+        what: names what is kept here in the log, as the subject of a sentence.
+        prefix: begins all names, so that several panels can share a server.
+
+    Raises:
+        ConfigurationError: the URL is none.
+    """
+
+    def __init__(self, url: str, what: str, *, prefix: str = "mcp-shared") -> None:
+        self._db: Any = connect(url)
+        self._prefix = prefix
+        self._away = Outage(what)
+        self._scripts: dict[str, Any] = {}
+
+    def run(self, script: str, key: str, *arguments: float | str) -> list[Any] | None:
+        """What `script`, in Lua, returns for one key and these arguments; None while the server is away."""
+        if self._away.is_down():
+            return None
+        known = self._scripts.get(script)
+        if known is None:
+            known = self._scripts.setdefault(script, self._db.register_script(script))
+        try:
+            found: list[Any] = known(keys=[f"{self._prefix}:{key}"], args=list(arguments))
+        except (RedisError, OSError) as error:
+            self._away.failed(
+                CacheError(
+                    f"{error}.".replace("..", "."), hint="Check that the server at MCP_REDIS_URL runs and is reachable."
+                )
+            )
+            return None
+        self._away.worked()
+        return found
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._db.close()
