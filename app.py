@@ -40,6 +40,12 @@ page = st.navigation(
                 help="Remembered answers: how many, how large, what they saved; clear them here.",
             ),
             st.Page(
+                "pages/budgets.py",
+                title="Budgets",
+                icon=":material/savings:",
+                help="What actors, teams and tasks may spend in a day or month, and what is left of it.",
+            ),
+            st.Page(
                 "pages/health.py",
                 title="Queue and health",
                 icon=":material/monitor_heart:",

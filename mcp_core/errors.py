@@ -74,7 +74,13 @@ class ConfigurationError(MCPError):
 
 
 class PermissionDeniedError(MCPError):
-    """The actor's role, token, budget or rate limit does not allow this."""
+    """The actor's role, token, budget or rate limit does not allow this.
+
+    Attributes:
+        attempts: what was tried at model servers by then, oldest first.
+    """
+
+    attempts: "tuple[Attempt, ...]" = ()
 
 
 class ExecutionError(MCPError):

@@ -7,6 +7,7 @@ from mcp_core.ui import (
     actions,
     current_actor,
     current_client,
+    forecast,
     health,
     link_check,
     live,
@@ -42,6 +43,7 @@ with run_slot:
         on_click=task_form.show_what_is_missing,
         args=(choice,),
     )
+    forecast.forecast(client, filled.config, filled.variables)
 
 with right:
     if pressed and filled.config is not None and filled.variables is not None:

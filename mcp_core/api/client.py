@@ -11,20 +11,23 @@ from typing import Any, Self
 from pydantic_core import to_jsonable_python
 
 from mcp_core.api.arguments import checked_actor, checked_priority, checked_run_id, checked_variables
+from mcp_core.api.budgets import BudgetService
 from mcp_core.api.caching import CacheService
 from mcp_core.api.dashboard import DashboardService
 from mcp_core.api.execution import Engine
+from mcp_core.api.guard import BudgetGuard
 from mcp_core.api.handle import RunHandle
 from mcp_core.api.health import HealthService
 from mcp_core.api.live import LiveRun
 from mcp_core.api.logs import LogService
 from mcp_core.api.notes import Note, notes
 from mcp_core.api.preferences import PreferenceService
+from mcp_core.api.preflight import Preflight, PreflightService
 from mcp_core.api.queue import QueueService
 from mcp_core.api.runs import RunService
 from mcp_core.api.tasks import EXAMPLES, TaskService
 from mcp_core.cache.factory import open_cache
-from mcp_core.errors import ConfigurationError
+from mcp_core.errors import ConfigurationError, PermissionDeniedError
 from mcp_core.models import Actor, Priority, Run, new_id
 from mcp_core.providers.outages import SimulatedOutages
 from mcp_core.providers.registry import Providers
@@ -81,12 +84,14 @@ class MCPClient:
             opened.callback(self.store.close)
             self.providers = Providers(self.settings, self._cache, outages=SimulatedOutages(self.store.outages.active))
             opened.callback(self.providers.close)
+            self._guard = BudgetGuard(self.store, self.providers)
             self._engine = Engine(
                 self.store,
                 self.providers,
                 self.registry,
                 self.settings,
                 adopt=adopt,
+                guard=self._guard,
             )
             if adopt:
                 self._engine.start()
@@ -95,6 +100,8 @@ class MCPClient:
         self.runs = RunService(self.store, self._engine, self.queue, self.submit, self.actor)
         self.tasks = TaskService(self.registry, (self.settings.data_dir / "tasks", EXAMPLES))
         self.cache = CacheService(self._cache, self.store, self.settings, self.actor)
+        self.budgets = BudgetService(self.store, self._guard, self.actor)
+        self._preflight = PreflightService(self.store, self.providers, self.budgets, self._guard)
         self.dashboard = DashboardService(self.store)
         self.preferences = PreferenceService(self.store, self.actor)
         self.health = HealthService(self.store, self.providers, self.settings, self.actor)
@@ -123,7 +130,7 @@ class MCPClient:
 
         Raises:
             ConfigurationError: the config or a variable is wrong.
-            PermissionDeniedError: the actor may not run tasks.
+            PermissionDeniedError: the actor may not run tasks, or a budget has too little left.
             ResourceLimitError: the queue is full, or the actor has or keeps as much as one may.
         """
         return self._begin(
@@ -203,6 +210,22 @@ class MCPClient:
             ConfigurationError: it names source, field, what was found and what is allowed.
         """
         return self.registry.parse(raw, source=source)
+
+    def preflight(
+        self,
+        config: BaseMCPConfig | Mapping[str, Any] | str | Path,
+        variables: Mapping[str, Any] | None = None,
+        *,
+        actor: Actor | None = None,
+    ) -> Preflight:
+        """What a run would take: tokens, cost, time, cache and budget, without asking anybody or starting anything.
+
+        Raises:
+            ConfigurationError: the config or a variable is wrong.
+        """
+        config = self._config_of(config)
+        checked = validate_variables(config.variable_specs(), checked_variables(variables))
+        return self._preflight.look(config, checked, checked_actor(actor, self.actor))
 
     def notes(self) -> list[Note]:
         """What to know about this machine's disk and memory before it bites; empty where all is well."""
@@ -297,8 +320,15 @@ class MCPClient:
             self._engine.refuse(build(to_jsonable_python(given, fallback=str)), error)
             raise
         live = LiveRun(build(checked), actor, config, checked, definition, stream=stream)
+        try:
+            live.reserved_nano = self._guard.admit(live.run, config, checked)
+        except PermissionDeniedError as error:
+            self._engine.refuse(live.run, error)
+            raise
+        live.may_hold = live.reserved_nano > 0
         # An id of the caller's own may be in use by another process; only a durable record tells.
         if not self._engine.submit(live, durable=durable or run_id is not None, waits=waits):
+            self._guard.give_back(live)
             return self._known(live.run.id) or RunHandle(live.run.id, self.runs, None)
         return RunHandle(live.run.id, self.runs, live.future, started=True)
 

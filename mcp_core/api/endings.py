@@ -10,6 +10,7 @@ from typing import Any
 from loguru import logger
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
+from mcp_core.api.guard import BudgetGuard
 from mcp_core.api.live import LiveRun
 from mcp_core.errors import ConfigurationError, ExecutionError, MCPError, StoreError
 from mcp_core.models import Run, RunError, RunOutput, RunStatus, utcnow
@@ -67,11 +68,13 @@ class Endings:
 
     Args:
         forget: called when an ended run is on record and its process needs to know no more of it.
+        guard: settles the run's budgets together with its record.
     """
 
-    def __init__(self, store: Store, forget: Callable[[LiveRun], None]) -> None:
+    def __init__(self, store: Store, forget: Callable[[LiveRun], None], guard: BudgetGuard) -> None:
         self._store = store
         self._forget = forget
+        self._guard = guard
         self._lock = threading.Lock()
         self._unsaved: list[LiveRun] = []
 
@@ -116,7 +119,7 @@ class Endings:
             }
         )
         try:
-            self._store.save_run(refused)
+            self._store.save_run(refused, settlement=self._guard.release(run))
         except StoreError as store_error:
             logger.error("Run {} was refused and cannot be recorded: {}", run.id, store_error)
         _log(refused, redactor.shapes(str(error)))
@@ -137,8 +140,13 @@ class Endings:
 
     def _save(self, live: LiveRun, *, again: bool = False) -> bool:
         try:
-            files = sum(live.artifact_sizes.values())
-            if self._store.save_run(live.run, events=live.events.durable(), artifact_bytes=files) is False:
+            saved = self._store.save_run(
+                live.run,
+                events=live.events.durable(),
+                artifact_bytes=sum(live.artifact_sizes.values()),
+                settlement=self._guard.settlement(live),
+            )
+            if saved is False:
                 self._yield_to_others(live)
         except StoreError as error:
             level = "DEBUG" if again else "ERROR"
@@ -154,6 +162,7 @@ class Endings:
         logger.warning("Run {} was taken from this process; its end here does not count.", live.run.id)
         if stored is not None:
             live.run = stored
+        self._guard.give_back(live)
 
 
 def _ended_at(live: LiveRun) -> datetime:

@@ -10,6 +10,7 @@ from typing import Any
 from loguru import logger
 
 from mcp_core.api.endings import Endings, as_json_data, checked_output, refuse_masked
+from mcp_core.api.guard import BudgetGuard
 from mcp_core.api.line import Ticket
 from mcp_core.api.live import LiveRun
 from mcp_core.api.pulse import Pulse
@@ -24,7 +25,7 @@ from mcp_core.errors import (
     RunTimeoutError,
 )
 from mcp_core.models import Actor, Artifact, Run, RunOutput, RunStatus, new_id, utcnow
-from mcp_core.providers.base import CallScope
+from mcp_core.providers.base import CallScope, ChatRequest
 from mcp_core.providers.llm import RunLLM
 from mcp_core.providers.registry import Providers
 from mcp_core.security.redaction import redactor
@@ -52,10 +53,18 @@ class Engine:
     Args:
         settings: how many runs at the same time and in the queue, in all and for one actor.
         adopt: whether runs queued by a process that died go on here; for processes that live long.
+        guard: keeps runs within their budgets.
     """
 
     def __init__(
-        self, store: Store, providers: Providers, registry: Registry, settings: Settings, *, adopt: bool
+        self,
+        store: Store,
+        providers: Providers,
+        registry: Registry,
+        settings: Settings,
+        *,
+        adopt: bool,
+        guard: BudgetGuard,
     ) -> None:
         self.owner = new_id()
         self._store = store
@@ -72,7 +81,8 @@ class Engine:
             actor_running=settings.actor_running,
             actor_queued=settings.actor_queued,
         )
-        self._endings = Endings(store, self._forget)
+        self._guard = guard
+        self._endings = Endings(store, self._forget, guard)
         self._pulse = Pulse(
             store,
             self.owner,
@@ -240,10 +250,11 @@ class Engine:
         def emit_checked(kind: str, data: Mapping[str, Any]) -> None:
             emit(kind, as_json_data(dict(data), f"The data of the event {kind!r}"))
 
-        def before_wire() -> None:
+        def before_wire(request: ChatRequest) -> None:
             # The record is on disk, and the run still this process's, before money is spent.
             if not live.sent and self._store.save_run(live.run) is False:
                 raise RunInterruptedError("Another process has taken the run over.", hint="Follow it there.")
+            self._guard.cover(live, request)
             live.sent = True
 
         scope = CallScope(
@@ -355,6 +366,7 @@ class Engine:
         # Who asked is known by id alone; what the role may do beyond running was checked when it was asked.
         actor = Actor(id=run.actor_id, name=run.actor_id, role="operator", team=run.team)
         live = LiveRun(run, actor, config, variables, definition, stream=True)
+        live.may_hold = True  # by the process that queued it
         if not self._take_in(live):
             return
         try:

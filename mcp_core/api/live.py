@@ -9,7 +9,7 @@ from typing import Any
 
 from mcp_core.api.events import EventLog
 from mcp_core.control import CancelToken
-from mcp_core.errors import APIError, ExecutionError, OutputMismatchError
+from mcp_core.errors import APIError, ExecutionError, OutputMismatchError, PermissionDeniedError
 from mcp_core.models import Actor, Attempt, CacheOutcome, Run, Usage
 from mcp_core.providers.base import Completion
 from mcp_core.types.base import BaseMCPConfig, TypeDefinition
@@ -25,10 +25,12 @@ class Tally:
         self._done: list[Completion] = []
         self._failed: list[Attempt] = []
         self._wasted: list[tuple[Usage, Decimal | None]] = []
+        self._stakes: dict[int, Decimal] = {}
 
     def add(self, completion: Completion) -> None:
         """Count a finished call."""
         with self._lock:
+            self._stakes.pop(threading.get_ident(), None)
             self._done.append(completion)
 
     @property
@@ -36,9 +38,33 @@ class Tally:
         """Whether a model was asked or the cache answered in its place."""
         return bool(self._done or self._failed)
 
-    def add_failed(self, error: APIError | ExecutionError) -> None:
+    def stake(self, most_usd: Decimal) -> Decimal:
+        """Note that this thread is about to make a call; returns what the run may then have cost in all, in dollars.
+
+        What other threads are asking at the moment counts with what it may cost, until it is known what it did.
+        """
+        with self._lock:
+            self._stakes[threading.get_ident()] = most_usd
+            return self._known_cost() + sum(self._stakes.values(), Decimal(0))
+
+    @property
+    def unpriced(self) -> bool:
+        """Whether a model of unknown price has answered."""
+        return any(cost is None for cost in (*(c.cost_usd for c in self._done), *(cost for _, cost in self._wasted)))
+
+    def known_cost_usd(self) -> Decimal:
+        """Dollars of the calls whose price is known."""
+        with self._lock:
+            return self._known_cost()
+
+    def _known_cost(self) -> Decimal:
+        costs = (*(done.cost_usd for done in self._done), *(cost for _, cost in self._wasted))
+        return sum((cost for cost in costs if cost is not None), Decimal(0))
+
+    def add_failed(self, error: APIError | ExecutionError | PermissionDeniedError) -> None:
         """Keep the attempts of a call that came to nothing, and what it cost if it was answered."""
         with self._lock:
+            self._stakes.pop(threading.get_ident(), None)
             self._failed.extend(error.attempts)
             if isinstance(error, OutputMismatchError) and error.attempts:
                 self._wasted.append((error.usage or Usage(), error.cost_usd))
@@ -94,6 +120,8 @@ class LiveRun:
     Attributes:
         sent: whether anything was sent to a model server.
         artifact_sizes: bytes of its files, by name.
+        reserved_nano: what its budgets hold for it, in nano-dollars, as far as this process knows.
+        may_hold: whether its budgets may hold anything for it.
         submitted, began: `time.monotonic()` of its submission, and of its start.
     """
 
@@ -115,6 +143,8 @@ class LiveRun:
         self.stream = stream
         self.sent = False
         self.artifact_sizes: dict[str, int] = {}
+        self.reserved_nano = 0
+        self.may_hold = False
         self.submitted = self.began = time.monotonic()
         self.events = EventLog(run.id)
         self.token = CancelToken()

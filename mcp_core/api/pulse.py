@@ -120,6 +120,7 @@ class Pulse:
         self._store.heartbeat(self._owner, self._load())
         if self._steadiness.beat():
             self._try(self._interrupt_lapsed)
+            self._try(self._release_orphans)
             if self._adopt is not None:
                 self._try(partial(self._adopt, LEASE_SECONDS))
 
@@ -131,6 +132,10 @@ class Pulse:
     def _interrupt_lapsed(self) -> None:
         for run in self._store.interrupt_lapsed(older_than_seconds=LEASE_SECONDS):
             logger.warning("Run {} was interrupted: the process that ran it is gone.", run.id)
+
+    def _release_orphans(self) -> None:
+        for run_id in self._store.budgets.release_orphans(LEASE_SECONDS):
+            logger.warning("What was reserved for run {} is given back: its process died before it began.", run_id)
 
 
 class _Steadiness:

@@ -6,11 +6,22 @@ from typing import NoReturn, TypeAlias
 from mcp_core import __version__
 from mcp_core.errors import ConfigurationError
 
-__all__ = ["CACHE_MODES", "EXPORT_FORMATS", "PRIORITIES", "STATUSES", "UsageError", "build_parser"]
+__all__ = [
+    "CACHE_MODES",
+    "EXPORT_FORMATS",
+    "PERIODS",
+    "PRIORITIES",
+    "SCOPES",
+    "STATUSES",
+    "UsageError",
+    "build_parser",
+]
 
 CACHE_MODES = ("use", "refresh", "bypass", "only")
 PRIORITIES = ("high", "normal", "low")
 STATUSES = ("queued", "running", "succeeded", "failed", "cancelled", "timed_out", "interrupted")
+SCOPES = ("actor", "team", "task")
+PERIODS = ("day", "month")
 EXPORT_FORMATS = ("jsonl", "csv", "json")
 
 _EPILOG = """\
@@ -50,6 +61,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_history(commands)
     _json(_command(commands, "queue", "list what waits and runs, in all processes", "queue:show_queue"))
     _add_cache(commands)
+    _add_budgets(commands)
     _add_models(commands)
     _add_health(commands)
     doctor = _command(commands, "doctor", "say what works here, and what to do about what does not", "doctor:doctor")
@@ -104,6 +116,7 @@ def _add_run(commands: _Commands) -> None:
     run.add_argument("--model", metavar="PROVIDER/MODEL", help="ask this model instead of the task's")
     run.add_argument("--cache", choices=CACHE_MODES, help="treat the cache so instead of as the task says")
     run.add_argument("--priority", choices=PRIORITIES, default="normal", help="how soon it is taken from the queue")
+    run.add_argument("--dry-run", action="store_true", help="start nothing: say what the run would take")
     run.add_argument("--run-id", metavar="ID", help="give the run this id; a run is started once, then found again")
     _json(run)
 
@@ -169,6 +182,26 @@ def _add_cache(commands: _Commands) -> None:
     clear = _command(cache, "clear", "forget all answers", "cache:clear")
     _yes(clear)
     _json(clear)
+
+
+def _add_budgets(commands: _Commands) -> None:
+    budgets = _group(commands, "budgets", "limit what runs may cost, and see what is left")
+    listing = _command(budgets, "list", "list the budgets and how they stand", "budgets:list_budgets")
+    _json(listing)
+    setting = _command(budgets, "set", "set a budget, or change its limit", "budgets:set_budget")
+    _subject(setting)
+    setting.add_argument("limit_usd", metavar="USD", help="what may be spent in one period, in dollars, as 12.50")
+    _json(setting)
+    delete = _command(budgets, "delete", "delete a budget with all it counted", "budgets:delete_budget")
+    _subject(delete)
+    _yes(delete)
+    _json(delete)
+
+
+def _subject(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("scope", metavar="SCOPE", choices=SCOPES, help="whose runs count: actor, team or task")
+    parser.add_argument("name", metavar="NAME", help="id of the actor, name of the team, or name of the task")
+    parser.add_argument("period", metavar="PERIOD", choices=PERIODS, help="day or month, in UTC")
 
 
 def _add_models(commands: _Commands) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from mcp_core.api.handle import RunHandle
 from mcp_core.cli.display import Display
+from mcp_core.cli.dry_run import dry_run
 from mcp_core.cli.output import Output, cost, plain, seconds
 from mcp_core.cli.program import CANCELLED, FAILED, TERMINATED, Terminated
 from mcp_core.cli.session import open_client
@@ -29,6 +30,8 @@ def run(namespace: Namespace, out: Output) -> int:
     with open_client(namespace) as client:
         config = _config(client, namespace)
         variables = read_variables(namespace.variables, namespace.variable_files, config.variable_specs())
+        if namespace.dry_run:
+            return dry_run(client.preflight(config, variables), out)
         run_id = namespace.run_id or new_id()
         try:
             handle = client.submit(

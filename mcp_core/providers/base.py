@@ -107,8 +107,8 @@ def _ignore(kind: str, data: Mapping[str, Any]) -> None:
     """Report to nobody."""
 
 
-def _nothing() -> None:
-    """Do nothing."""
+def _allow(request: ChatRequest) -> None:
+    """Let it go."""
 
 
 @dataclass(slots=True)
@@ -121,7 +121,8 @@ class CallScope:
         emit: receives `(kind, data)`: `token` {text}, `retry` {attempt, wait_seconds, error},
             `fallback` {from, to, error}, `wait` {seconds, reason, message}, `cache` {outcome, ...},
             `exchange` {url, request, status, response} (redacted and bounded).
-        before_wire: called before anything is sent: the place to make the run's record durable.
+        before_wire: called with the request before anything of a call is sent: the place to make the run's record
+            durable, and to refuse what it may not spend.
         aside: makes a block within which the call only waits its turn, and needs no worker.
         stream: whether to ask for a stream even where nobody has to wait for it.
         max_retries: repeats after the first attempt.
@@ -139,7 +140,7 @@ class CallScope:
     stream: bool = False
     read_timeout: float = 120.0
     emit: Callable[[str, Mapping[str, Any]], None] = _ignore
-    before_wire: Callable[[], None] = _nothing
+    before_wire: Callable[[ChatRequest], None] = _allow
     aside: Callable[[], AbstractContextManager[None]] = nullcontext
     clock: Callable[[], float] = time.monotonic
 

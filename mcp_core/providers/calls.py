@@ -154,7 +154,7 @@ class Calls:
     def _ask(self, server: ModelServer, request: ChatRequest, scope: CallScope, key: str | None) -> _Fetched:
         from mcp_core.providers.exchange import Exchange  # with all of HTTP, which a hit can do without
 
-        scope.before_wire()
+        scope.before_wire(request)
         ttl = scope.policy.ttl_seconds
         exchange = Exchange(
             server, request, scope, self._cache, self._prices, key, self._ttl_seconds if ttl is None else ttl

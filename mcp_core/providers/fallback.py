@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from loguru import logger
 
-from mcp_core.errors import APIError, ConfigurationError, ExecutionError
+from mcp_core.errors import APIError, ConfigurationError, ExecutionError, PermissionDeniedError
 from mcp_core.models import Attempt, utcnow
 from mcp_core.providers.base import CallScope, ChatRequest, Completion
 from mcp_core.providers.calls import Calls
@@ -18,7 +18,7 @@ __all__ = ["complete_in_turn"]
 
 _MISSING_MODEL = (404, 405)
 
-E = TypeVar("E", APIError, ExecutionError)
+E = TypeVar("E", APIError, ExecutionError, PermissionDeniedError)
 
 
 def complete_in_turn(
@@ -36,6 +36,7 @@ def complete_in_turn(
         ConfigurationError: a model is unknown to its provider.
         APIError: the failure of the model asked for; its `attempts` are those at all models.
         ExecutionError: as `Calls.complete` says.
+        PermissionDeniedError: a model costs more than may be spent; its `attempts` are those at the models before.
     """
     began = scope.clock()
     requests = [replace(request, model=model, fallbacks=()) for model in (request.model, *request.fallbacks)]
@@ -51,6 +52,9 @@ def complete_in_turn(
             found = calls.complete(server, one, scope, expired=False)
         except ExecutionError as error:
             raise _with_attempts(error, (*attempts, *error.attempts)) from None
+        except PermissionDeniedError as error:
+            # What may not be spent on this model is refused, not looked for at the next.
+            raise _with_attempts(error, attempts) from None
         except ConfigurationError as error:
             if not failed:
                 raise

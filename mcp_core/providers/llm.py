@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from mcp_core.errors import APIError, ConfigurationError, ExecutionError
+from mcp_core.errors import APIError, ConfigurationError, ExecutionError, PermissionDeniedError
 from mcp_core.providers.base import CallScope, ChatRequest, Completion, Message
 
 __all__ = ["DEFAULT_MODEL", "Completer", "RunLLM"]
@@ -35,7 +35,7 @@ class RunLLM:
         providers: Completer,
         scope: CallScope,
         on_completion: Callable[[Completion], None],
-        on_failure: Callable[[APIError | ExecutionError], None] = lambda _: None,
+        on_failure: Callable[[APIError | ExecutionError | PermissionDeniedError], None] = lambda _: None,
     ) -> None:
         self._providers = providers
         self._scope = scope
@@ -66,6 +66,7 @@ class RunLLM:
             ConfigurationError: the model or a sampling name is unknown, or a key is missing.
             APIError: the server answered wrongly or not at all.
             ExecutionError: the answer does not match the schema, or the run was stopped.
+            PermissionDeniedError: the call may cost more than a budget has left.
         """
         if request is None:
             messages = [Message("user", prompt)]
@@ -81,7 +82,7 @@ class RunLLM:
                 ) from None
         try:
             completion = self._providers.complete(request, self._scope)
-        except (APIError, ExecutionError) as error:
+        except (APIError, ExecutionError, PermissionDeniedError) as error:
             self._on_failure(error)
             raise
         self._on_completion(completion)

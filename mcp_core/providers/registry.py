@@ -7,16 +7,19 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 
 from loguru import logger
 
 from mcp_core.cache.base import Cache, Entry
 from mcp_core.cache.guard import SafeCache
 from mcp_core.errors import ConfigurationError, MCPError
+from mcp_core.models import Usage
 from mcp_core.providers.base import CallScope, ChatRequest, Completion
 from mcp_core.providers.calls import Calls, KeyExplanation
 from mcp_core.providers.config import LOCAL, load_providers
 from mcp_core.providers.endpoints import Endpoint
+from mcp_core.providers.estimates import Estimate, estimate
 from mcp_core.providers.fallback import complete_in_turn
 from mcp_core.providers.local import LocalModel
 from mcp_core.providers.local_provider import LocalServer
@@ -143,7 +146,8 @@ class Providers:
             name: LocalServer(self.local, config, resources) if name == LOCAL else ModelServer(config, resources)
             for name, config in load_providers(settings).items()
         }
-        self._calls = Calls(self._cache, Prices(), ttl_seconds=settings.cache_ttl)
+        self._prices = Prices()
+        self._calls = Calls(self._cache, self._prices, ttl_seconds=settings.cache_ttl)
 
     def complete(self, request: ChatRequest, scope: CallScope) -> Completion:
         """The answer to `request`: from the cache, from an equal call under way, or from the model server.
@@ -174,6 +178,15 @@ class Providers:
         """How many calls a provider takes at the same time; 0 where there is none of that name."""
         server = self._servers.get(name)
         return 0 if server is None else server.gate.limit
+
+    def estimate(self, request: ChatRequest) -> Estimate:
+        """The tokens `request` may take, without asking anybody."""
+        return estimate(request, self._find(request.provider).protocol.body(request, stream=False))
+
+    def price(self, model: str, usage: Usage) -> Decimal | None:
+        """What `usage` of `model` (`provider/model`) costs in dollars; None where the price is unknown."""
+        provider, _, name = model.partition("/")
+        return self._prices.cost(self._find(provider).config, name, usage)
 
     def list(self) -> Sequence[ProviderInfo]:
         """All providers, the built-in one first."""

@@ -10,7 +10,7 @@ from mcp_core.models import Actor
 
 __all__ = ["PERMISSIONS", "Action", "check", "may"]
 
-Action = Literal["read", "run", "cancel", "delete", "clear_cache", "simulate_outage"]
+Action = Literal["read", "run", "cancel", "delete", "clear_cache", "set_budgets", "simulate_outage"]
 
 ROLES = ("viewer", "operator", "editor", "admin")
 PERMISSIONS: Mapping[Action, str] = {
@@ -19,12 +19,17 @@ PERMISSIONS: Mapping[Action, str] = {
     "cancel": "operator",
     "delete": "editor",
     "clear_cache": "editor",
+    "set_budgets": "admin",
     "simulate_outage": "admin",
 }
 """Action -> the least role that may do it. Each role may do what those before it may."""
 
 
-_WORDS: Mapping[Action, str] = {"clear_cache": "clear the cache", "simulate_outage": "simulate an outage"}
+_WORDS: Mapping[Action, str] = {
+    "clear_cache": "clear the cache",
+    "set_budgets": "set budgets",
+    "simulate_outage": "simulate an outage",
+}
 
 
 def may(actor: Actor, action: Action) -> bool:

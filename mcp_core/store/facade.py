@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -10,10 +11,12 @@ from sqlalchemy import func, select, text
 
 from mcp_core.models import Artifact, Run, RunEvent, RunStatus
 from mcp_core.store.artifacts import Artifacts
+from mcp_core.store.budget_shapes import Settlement
+from mcp_core.store.budgets import Budgets
 from mcp_core.store.dashboards import Dashboards
 from mcp_core.store.drafts import DRAFT_SECONDS, Drafts
 from mcp_core.store.engine import Pool, connect
-from mcp_core.store.filters import Group, LatencyGroup, Period, RunFilter, Totals
+from mcp_core.store.filters import Group, LatencyGroup, Period, RunFilter, Totals, Typical
 from mcp_core.store.leases import LAPSED_SECONDS, Leases
 from mcp_core.store.migrate import migrate, schema_version
 from mcp_core.store.open_runs import OpenRuns
@@ -41,7 +44,8 @@ _NO_LOAD = ProcessLoad()
 class Store:
     """The history. Thread-safe; several processes may have one open on the same database.
 
-    `outages` holds the simulated outages of providers, `trouble` finds runs that met some.
+    `budgets` holds the budgets and their money, `outages` the simulated outages of providers; `trouble` finds runs that
+    met some.
 
     Every method raises `StoreError` where the database fails. What a writing method returns is committed.
     """
@@ -54,7 +58,8 @@ class Store:
             self._statements = RunStatements(engine)
             rollups = RollupStatements(engine)
             self._writer = Writer(self._database, lambda: Rollups(rollups))
-            self._leases = Leases(self._database, self._writer, self._statements)
+            self.budgets = Budgets(self._database, self._writer)
+            self._leases = Leases(self._database, self._writer, self._statements, self.budgets.money)
             self._open_runs = OpenRuns(self._database, self._writer, self._statements)
             self._drafts = Drafts(self._database, self._writer)
             self._preferences = Preferences(self._database, self._writer)
@@ -91,7 +96,13 @@ class Store:
         return self._writer.run(create_run(self._statements, run))
 
     def save_run(
-        self, run: Run, *, events: Sequence[RunEvent] = (), artifact_bytes: int = 0, wait: bool = True
+        self,
+        run: Run,
+        *,
+        events: Sequence[RunEvent] = (),
+        artifact_bytes: int = 0,
+        wait: bool = True,
+        settlement: Settlement | None = None,
     ) -> bool | None:
         """Store the run as it is now, with events that belong to it.
 
@@ -104,11 +115,15 @@ class Store:
             artifact_bytes: size of the run's files, which count with a final status as kept for its actor.
             wait: False leaves the writing to the next writer or `flush`, and only the newest record of a run is
                 written.
+            settlement: of the budgets the run counts for, in the same transaction, where this record ends it.
 
         Returns:
             Whether it was stored; None where that is left for later.
         """
-        operation = SaveRun(self._statements, run, events, artifact_bytes)
+        settle = None
+        if settlement is not None:
+            settle = partial(self.budgets.money.settle, run_id=run.id, created_at=run.created_at, what=settlement)
+        operation = SaveRun(self._statements, run, events, artifact_bytes, settle)
         if wait:
             return self._writer.run(operation)
         self._writer.defer(operation)
@@ -242,6 +257,10 @@ class Store:
             model: `provider/model`; None for any.
         """
         return self._queries.expected_seconds(kind, task, model)
+
+    def typical(self, kind: str, task: str = "", model: str | None = None) -> Typical:
+        """What the last 50 like runs that succeeded without the cache took; arguments as for `expected_seconds`."""
+        return self._queries.typical(kind, task, model)
 
     def runs_frame(self, wanted: RunFilter = _EVERYTHING, limit: int = 10_000) -> "pd.DataFrame":
         """Runs as a typed frame, newest first, without their payload; at most 100,000."""

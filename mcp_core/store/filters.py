@@ -7,7 +7,7 @@ from typing import Literal
 
 from mcp_core.models import RunStatus
 
-__all__ = ["CacheOutcomeName", "Group", "LatencyGroup", "Period", "RunFilter", "Totals"]
+__all__ = ["CacheOutcomeName", "Group", "LatencyGroup", "Period", "RunFilter", "Totals", "Typical"]
 
 Period = Literal["hour", "day"]
 """Width of a dashboard's time step, in UTC."""
@@ -83,3 +83,19 @@ class Totals:
     saved_seconds: float
     p50_seconds: float | None
     p95_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Typical:
+    """What the latest like runs that succeeded without the cache took.
+
+    Attributes:
+        runs: how many of them there were; the others are None where there were none.
+        median_seconds, p95_seconds: how long they took.
+        output_tokens: median of the tokens they were answered with.
+    """
+
+    runs: int = 0
+    median_seconds: float | None = None
+    p95_seconds: float | None = None
+    output_tokens: float | None = None

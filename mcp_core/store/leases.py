@@ -8,6 +8,8 @@ from typing import Any
 from sqlalchemy import BigInteger, ColumnElement, Select, bindparam, cast, delete, func, or_, select, update
 
 from mcp_core.models import Run, RunError, RunEvent, RunStatus, utcnow
+from mcp_core.store.budget_money import BudgetMoney
+from mcp_core.store.budget_shapes import Settlement
 from mcp_core.store.codec import event_row, read_run, run_row
 from mcp_core.store.engine import Database
 from mcp_core.store.rollups import Rollups
@@ -35,8 +37,11 @@ _INTERRUPTED = RunError(
 class Leases:
     """Heartbeats, and taking over from the dead. One process wins each run, whoever else tries."""
 
-    def __init__(self, database: Database, writer: Writer[Rollups], statements: RunStatements) -> None:
+    def __init__(
+        self, database: Database, writer: Writer[Rollups], statements: RunStatements, money: BudgetMoney
+    ) -> None:
         engine = database.engine
+        self._money = money
         self._database = database
         self._writer = writer
         self._runs = statements
@@ -131,6 +136,7 @@ class Leases:
         data = {"status": run.status.value, "error": f"{_INTERRUPTED.message} {_INTERRUPTED.hint}"}
         event = RunEvent(run_id=run.id, seq=seq, kind="finished", at=utcnow(), data=data)
         transaction.execute(self._runs.add_event, event_row(event))
+        self._money.settle(transaction, run.id, run.created_at, Settlement())
         rollups.add(run, row["stored_bytes"])
         return run
 

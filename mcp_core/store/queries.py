@@ -1,5 +1,6 @@
 """Reading runs and their events, always bounded."""
 
+import math
 import statistics
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,7 +12,7 @@ from mcp_core.errors import ConfigurationError
 from mcp_core.models import Run, RunEvent, RunStatus
 from mcp_core.store.codec import plain, read_event, read_run, search_text, tag_pattern, to_micros
 from mcp_core.store.engine import Database
-from mcp_core.store.filters import RunFilter
+from mcp_core.store.filters import RunFilter, Typical
 from mcp_core.store.order import NEWEST_FIRST, RunSort
 from mcp_core.store.schema import run_events, runs
 from mcp_core.store.sorting import after, cursor_of, ordered
@@ -23,6 +24,7 @@ MOST_RUNS = 10_000
 
 _CHUNK = 500
 _LIKE_RUNS = 20
+_TYPICAL_RUNS = 50
 _NEWEST_FIRST = (runs.c.created_at.desc(), runs.c.id.desc())
 _FINAL = tuple(status.value for status in RunStatus if status.is_final)
 
@@ -149,22 +151,39 @@ class Queries:
 
     def expected_seconds(self, kind: str, task: str, model: str | None) -> float | None:
         """Median duration of the latest like runs that succeeded without the cache; None where there are none."""
+        rows = self._like(kind, task, model, _LIKE_RUNS)
+        return statistics.median(seconds for seconds, _ in rows) if rows else None
+
+    def typical(self, kind: str, task: str, model: str | None) -> Typical:
+        """What the latest like runs that succeeded without the cache took."""
+        rows = self._like(kind, task, model, _TYPICAL_RUNS)
+        if not rows:
+            return Typical()
+        seconds = sorted(seconds for seconds, _ in rows)
+        return Typical(
+            runs=len(rows),
+            median_seconds=statistics.median(seconds),
+            p95_seconds=seconds[math.ceil(0.95 * len(seconds)) - 1],
+            output_tokens=statistics.median([tokens for _, tokens in rows]),
+        )
+
+    def _like(self, kind: str, task: str, model: str | None, limit: int) -> list[tuple[float, int]]:
+        """Seconds and output tokens of the latest like runs that succeeded without the cache."""
         wanted = RunFilter(
             types=(kind,), names=(task,), models=() if model is None else (model,), statuses=(RunStatus.SUCCEEDED,)
         )
         statement = (
-            select(runs.c.duration_seconds)
+            select(runs.c.duration_seconds, runs.c.output_tokens)
             .where(
                 *self.conditions(wanted),
                 runs.c.cache_outcome.in_(("miss", "bypass")),
                 runs.c.duration_seconds.is_not(None),
             )
             .order_by(*_NEWEST_FIRST)
-            .limit(_LIKE_RUNS)
+            .limit(limit)
         )
         with self._database.reading() as connection:
-            seconds = [float(value) for value in connection.execute(statement).scalars()]
-        return statistics.median(seconds) if seconds else None
+            return [(float(seconds), int(tokens)) for seconds, tokens in connection.execute(statement)]
 
     def conditions(self, wanted: RunFilter) -> list[ColumnElement[bool]]:
         """The filter as conditions on `runs`."""

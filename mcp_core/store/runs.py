@@ -1,6 +1,6 @@
 """Writing runs and their events."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from sqlalchemy import Engine, and_, bindparam, delete, or_, select
@@ -66,16 +66,25 @@ class SaveRun(Operation[bool, Rollups]):
     """Store the whole record; the result tells whether it was this record that counted.
 
     It is encoded when it is written, so that a record which a newer one overtakes costs nothing.
+
+    Args:
+        settle: what else belongs into the same transaction, where the record counted.
     """
 
     def __init__(
-        self, statements: RunStatements, run: Run, events: Sequence[RunEvent], artifact_bytes: int = 0
+        self,
+        statements: RunStatements,
+        run: Run,
+        events: Sequence[RunEvent],
+        artifact_bytes: int = 0,
+        settle: Callable[[Transaction], None] | None = None,
     ) -> None:
         super().__init__(self._save, key=run.id)
         self._statements = statements
         self._run = run
         self._events = tuple(events)
         self._artifact_bytes = artifact_bytes
+        self._settle = settle
 
     def absorb(self, earlier: Operation[Any, Rollups]) -> bool:
         """Take over an earlier save by the same owner, unless that one was final."""
@@ -97,6 +106,8 @@ class SaveRun(Operation[bool, Rollups]):
         rows = [event_row(event) for event in self._events if not (is_final and event.kind == TOKEN)]
         if rows:
             transaction.execute_many(self._statements.add_event, rows)
+        if self._settle is not None:
+            self._settle(transaction)
         return True
 
 

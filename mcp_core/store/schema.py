@@ -4,7 +4,8 @@ Times are microseconds since 1970 in UTC. JSON is text on every database: it kee
 as NUL, which JSONB does not. A run's cost is kept to its last digit as text; rollups add up whole nano-dollars.
 
 Delete behaviour: a run takes its events and artifacts along; runs it started or that repeat it stay, without the link.
-Rollups outlive the runs they counted. In `runs` the short columns come first, so that a scan need not read the payload.
+Rollups outlive the runs they counted, and so does what was spent of a budget; a budget takes its periods and
+reservations along. In `runs` the short columns come first, so that a scan need not read the payload.
 """
 
 from sqlalchemy import (
@@ -26,6 +27,9 @@ from sqlalchemy import (
 __all__ = [
     "SCHEMA_VERSION",
     "artifacts",
+    "budget_periods",
+    "budget_reservations",
+    "budgets",
     "cancellations",
     "drafts",
     "leases",
@@ -39,7 +43,7 @@ __all__ = [
     "runs",
 ]
 
-SCHEMA_VERSION = "0004"
+SCHEMA_VERSION = "0005"
 """Newest migration this code knows."""
 
 metadata = MetaData()
@@ -244,5 +248,40 @@ rollup_errors = Table(
     Column("provider", Text, primary_key=True),
     Column("model", Text, primary_key=True),
     Column("errors", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# A run that holds money need not be on record yet, so reservations name it without a foreign key.
+budgets = Table(
+    "budgets",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("scope", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("period", Text, nullable=False),
+    Column("limit_nano_usd", BigInteger, nullable=False),
+    Index("ix_budgets_subject", "scope", "name", "period", unique=True),
+)
+
+budget_periods = Table(
+    "budget_periods",
+    metadata,
+    Column("budget_id", Id, ForeignKey("budgets.id", ondelete="CASCADE"), primary_key=True),
+    Column("starts_at", BigInteger, primary_key=True, autoincrement=False),
+    Column("spent_nano_usd", BigInteger, nullable=False),
+    Column("reserved_nano_usd", BigInteger, nullable=False),
+    Column("unpriced_runs", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+budget_reservations = Table(
+    "budget_reservations",
+    metadata,
+    Column("run_id", Id, primary_key=True),
+    Column("budget_id", Id, ForeignKey("budgets.id", ondelete="CASCADE"), primary_key=True),
+    Column("starts_at", BigInteger, nullable=False),
+    Column("nano_usd", BigInteger, nullable=False),
+    Column("owner", Id, nullable=False),
+    Index("ix_budget_reservations_budget", "budget_id"),
     sqlite_with_rowid=False,
 )

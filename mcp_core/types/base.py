@@ -12,7 +12,7 @@ A type is a pydantic config beside a function that runs it::
         return RunOutput(text=answer.text)
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
@@ -23,7 +23,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, m
 from mcp_core.control import CancelToken
 from mcp_core.errors import ConfigurationError
 from mcp_core.models import Actor, Artifact, RunOutput
-from mcp_core.providers.base import CachePolicy
+from mcp_core.providers.base import CachePolicy, ChatRequest
 from mcp_core.providers.llm import RunLLM
 from mcp_core.types.variables import VariableSpec
 
@@ -170,6 +170,17 @@ class BaseMCPConfig(BaseModel):
     def variable_specs(self) -> dict[str, VariableSpec]:
         """The variables a run of this task takes, by name. Types that find variables by themselves add those."""
         return dict(self.variables)
+
+    def planned_requests(self, variables: Mapping[str, Any]) -> Sequence[ChatRequest]:  # noqa: ARG002  # for types that know
+        """The model calls a run with these variables is going to make, as far as that is known before it runs.
+
+        What they may cost is reserved in the budgets before the run begins, and shown before it is started. A type
+        that does not know its calls need not say so: each is then looked at when it is made.
+
+        Raises:
+            ConfigurationError: they cannot be made from these variables.
+        """
+        return ()
 
     def asked_model(self) -> str | None:
         """The `provider/model` this task asks first; None for types without one."""

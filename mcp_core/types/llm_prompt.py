@@ -1,5 +1,7 @@
 """`llm_prompt`: a template with variables, asked of a chat model."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from jsonschema.exceptions import SchemaError
@@ -155,6 +157,11 @@ class LLMPromptConfig(BaseMCPConfig):
     def asked_model(self) -> str:
         """The model asked."""
         return self.model
+
+    def planned_requests(self, variables: Mapping[str, Any]) -> Sequence[ChatRequest]:
+        """One request for each sample."""
+        request = chat_request(self, dict(variables))
+        return [replace(request, sample=sample) for sample in range(self.samples)]
 
 
 def chat_request(config: LLMPromptConfig, variables: dict[str, Any], *, sample: int = 0) -> ChatRequest:

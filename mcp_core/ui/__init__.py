@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mcp_core.ui import (
         actions,
+        budget_view,
         cache_view,
         charts,
         filters,
+        forecast,
         forms,
         health,
         health_view,
@@ -34,12 +36,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "actions",
+    "budget_view",
     "cache_view",
     "charts",
     "current_actor",
     "current_client",
     "explained",
     "filters",
+    "forecast",
     "forms",
     "health",
     "health_view",

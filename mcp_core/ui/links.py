@@ -10,13 +10,14 @@ from mcp_core.settings import Settings
 
 __all__ = ["PAGES", "PageName", "app_url", "page_url", "run_url"]
 
-PageName = Literal["", "run", "history", "cache", "health"]
+PageName = Literal["", "run", "history", "cache", "budgets", "health"]
 
 PAGES: Mapping[PageName, str] = {
     "": "pages/home.py",
     "run": "pages/run.py",
     "history": "pages/history.py",
     "cache": "pages/cache.py",
+    "budgets": "pages/budgets.py",
     "health": "pages/health.py",
 }
 """Path of a page in the address -> its script, as `st.switch_page` and `st.page_link` take it."""

@@ -87,7 +87,7 @@ def test_a_wrong_link_says_so(app: App, page: Page) -> None:
     )
 
 
-@pytest.mark.parametrize("path", ["", "run", "history", "cache", "health"])
+@pytest.mark.parametrize("path", ["", "run", "history", "cache", "budgets", "health"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_page_fits_a_phone(app: App, browser: Browser, path: str, scheme: str) -> None:
     context = browser.new_context(

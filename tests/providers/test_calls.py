@@ -419,8 +419,8 @@ def test_when_the_first_is_cancelled_another_takes_over(acme: Providers, server:
 
 def test_nothing_is_sent_before_the_run_is_on_record(acme: Providers, server: FaultyServer) -> None:
     calls_then: list[int] = []
-    acme.complete(ask(), scope(before_wire=lambda: calls_then.append(server.calls)))
-    acme.complete(ask(), scope(before_wire=lambda: calls_then.append(server.calls)))
+    acme.complete(ask(), scope(before_wire=lambda _: calls_then.append(server.calls)))
+    acme.complete(ask(), scope(before_wire=lambda _: calls_then.append(server.calls)))
     assert calls_then == [0], "and a hit needs no record first"
 
 
