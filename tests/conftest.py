@@ -14,6 +14,7 @@ from platformdirs import user_cache_path
 from mcp_core.providers.model_file import ensure_model
 from mcp_core.security.redaction import redactor
 from mcp_core.settings import Settings, load_settings
+from tests.faults import account
 
 if TYPE_CHECKING:
     from mcp_core.api.client import MCPClient
@@ -38,6 +39,11 @@ def _only_loopback(self: socket.socket, address: Any) -> None:
         if host != "localhost" and not ipaddress.ip_address(host).is_loopback:
             raise PermissionError(f"a test tried to reach {host}")
     _connect(self, address)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Count the faults that are tried, whichever process tries them."""
+    config.pluginmanager.register(account, "faults-account")
 
 
 @pytest.fixture(autouse=True)

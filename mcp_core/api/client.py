@@ -104,7 +104,7 @@ class MCPClient:
         self._preflight = PreflightService(self.store, self.providers, self.budgets, self._guard)
         self.dashboard = DashboardService(self.store)
         self.preferences = PreferenceService(self.store, self.actor)
-        self.health = HealthService(self.store, self.providers, self.settings, self.actor)
+        self.health = HealthService(self.store, self.providers, self.queue, self.settings, self.actor)
         self.logs = LogService(self.settings.data_dir)
         self._closed = False
 

@@ -8,6 +8,7 @@ from loguru import logger
 from pydantic_core import to_jsonable_python
 
 from mcp_core.api.machine import Machine, Processors, machine
+from mcp_core.api.queue import QueueService, QueueSnapshot
 from mcp_core.api.trouble import Trouble, troubles
 from mcp_core.errors import ConfigurationError
 from mcp_core.models import Actor, Outage, utcnow
@@ -36,6 +37,7 @@ class Health:
     """How everything is at one moment, as this process sees it.
 
     Attributes:
+        queue: what waits and runs, over all processes.
         providers: the model servers, with circuits, endpoints, calls under way and what is left of their rates.
         outages: simulated ones that go on.
         actors: what is left of the rates of those who asked last.
@@ -45,6 +47,7 @@ class Health:
     """
 
     at: datetime
+    queue: QueueSnapshot
     providers: tuple[ProviderInfo, ...]
     outages: tuple[Outage, ...]
     actors: tuple[Headroom, ...]
@@ -64,9 +67,12 @@ class Health:
 class HealthService:
     """What goes on and how everything is. Reached as `client.health`."""
 
-    def __init__(self, store: Store, providers: Providers, settings: Settings, actor: Actor) -> None:
+    def __init__(
+        self, store: Store, providers: Providers, queue: QueueService, settings: Settings, actor: Actor
+    ) -> None:
         self._store = store
         self._providers = providers
+        self._queue = queue
         self._settings = settings
         self._actor = actor
         self._processors = Processors()
@@ -79,6 +85,7 @@ class HealthService:
         """
         return Health(
             at=utcnow(),
+            queue=self._queue.snapshot(),
             providers=tuple(self._providers.list()),
             outages=tuple(self.outages()),
             actors=tuple(room for rates in self._providers.actors.known()[:_MOST_ACTORS] for room in rates.headroom()),

@@ -11,6 +11,7 @@ from mcp_core.formats import count, file_size, moment, ratio
 if TYPE_CHECKING:
     from mcp_core.api.health import Health
     from mcp_core.api.machine import Machine
+    from mcp_core.api.queue import QueueSnapshot
     from mcp_core.providers.rates import Headroom
     from mcp_core.providers.registry import ProviderInfo
 
@@ -24,6 +25,7 @@ def health(namespace: Namespace, out: Output) -> int:
     if out.as_json:
         out.document(now.as_json())
         return 0
+    _queue(now.queue, out)
     out.table(["model server", "state", "calls", "left of its rates"], _servers(now), whole=["model server"])
     out.line()
     out.table(["this process and its machine", ""], _machine(now.machine))
@@ -59,6 +61,23 @@ def outage(namespace: Namespace, out: Output) -> int:
     else:
         out.line(f"{begun.provider} is taken for down until {begun.until:%H:%M:%S} UTC.")
     return 0
+
+
+def _queue(now: "QueueSnapshot", out: Output) -> None:
+    others = [process for process in now.processes if not process.here]  # this one is here to look
+    rows = [
+        [
+            f"{process.host}:{process.pid}",
+            f"{process.busy:,} of {process.workers:,}",
+            f"{process.waiting:,} of {process.queue_size:,}",
+            f"{seconds(process.heard_seconds)} ago",
+        ]
+        for process in others
+    ]
+    if rows:
+        out.table(["process", "workers busy", "waiting", "heard of"], rows, whole=["process"])
+    out.line(f"{now.running_total:,} running, {now.waiting_total:,} waiting; `queue` lists them.")
+    out.line()
 
 
 def _servers(now: "Health") -> Iterator[list[str]]:

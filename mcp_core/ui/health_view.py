@@ -6,7 +6,7 @@ import streamlit as st
 
 from mcp_core.api.client import MCPClient
 from mcp_core.api.health import Health
-from mcp_core.ui import machine_view, servers, trouble_view
+from mcp_core.ui import machine_view, queue_view, servers, trouble_view
 from mcp_core.ui.notes import show_notes
 from mcp_core.ui.trouble import fragment
 
@@ -31,6 +31,8 @@ def _draw(client: MCPClient, was_busy: bool) -> None:
         st.session_state[_BUSY] = busy
         st.rerun()
     show_notes()
+    st.subheader("Queue")
+    queue_view.queue(client, now.queue)
     st.subheader("Model servers")
     servers.model_servers(client, now)
     st.subheader("This machine")
@@ -41,4 +43,5 @@ def _draw(client: MCPClient, was_busy: bool) -> None:
 
 def _goes_on(now: Health) -> bool:
     moving = ("open", "half-open", "fetching", "loading")
-    return bool(now.outages) or any(info.in_use or info.state in moving for info in now.providers)
+    work = now.outages or now.queue.running or now.queue.waiting
+    return bool(work) or any(info.in_use or info.state in moving for info in now.providers)

@@ -123,7 +123,7 @@ def _offer_outage(client: MCPClient, name: str, actor: Actor) -> None:
             "Its calls fail, for everybody and in every process, as at a server that refuses connections: "
             "fallbacks answer, and remembered answers are given, expired ones too."
         )
-        minutes = st.number_input(
+        st.number_input(
             "Minutes",
             min_value=0.5,
             max_value=LONGEST_OUTAGE_MINUTES,
@@ -138,7 +138,7 @@ def _offer_outage(client: MCPClient, name: str, actor: Actor) -> None:
             icon=":material/power_off:",
             key=f"outage.begin.{name}",
             on_click=begin_outage,
-            args=(client, name, minutes, actor),
+            args=(client, name, actor),
         )
 
 
@@ -156,8 +156,10 @@ def _outage(client: MCPClient, outage: Outage, actor: Actor) -> None:
         )
 
 
-def begin_outage(client: MCPClient, name: str, minutes: float, actor: Actor) -> None:
-    """Take a provider for down, and say so."""
+def begin_outage(client: MCPClient, name: str, actor: Actor) -> None:
+    """Take a provider for down for as long as its form says, and tell."""
+    # The form's value of now: what the button was drawn with may be older than what was just typed.
+    minutes = st.session_state.get(f"outage.minutes.{name}", USUAL_MINUTES)
     try:
         outage = client.health.simulate_outage(name, minutes=minutes, actor=actor)
     except MCPError as error:
