@@ -30,7 +30,9 @@ def open_cache(settings: Settings) -> SafeCache:
     build = _BUILT_IN.get(name)
     cache = build(settings) if build is not None else _custom(name, settings)
     logger.debug("Answers are remembered by {} (at most {} bytes)", name, settings.cache_max_bytes)
-    return SafeCache(cache)
+    safe = SafeCache(cache)
+    safe.check()
+    return safe
 
 
 def cache_names() -> list[str]:
@@ -65,9 +67,7 @@ def _redis(settings: Settings) -> Cache:
             hint="Set MCP_REDIS_URL, for example redis://localhost:6379/0, or MCP_CACHE_BACKEND=sqlite.",
             field="MCP_REDIS_URL",
         )
-    cache = RedisCache(settings.redis_url, max_bytes=settings.cache_max_bytes)
-    cache.warn_if_unreachable()
-    return cache
+    return RedisCache(settings.redis_url, max_bytes=settings.cache_max_bytes)
 
 
 def _tiered(settings: Settings) -> Cache:

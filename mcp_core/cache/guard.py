@@ -1,56 +1,103 @@
-"""Keeping a failing cache out of the way: it is left alone for a while, said once a minute, and never fails a run."""
+"""Keeping a failing cache out of the way: it is left alone for a while, told of once, and never fails a run."""
 
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import Protocol, runtime_checkable
 
 from loguru import logger
 
 from mcp_core.cache.base import Cache, CacheSize, Entry
 from mcp_core.errors import CacheError
 
-__all__ = ["Outage", "SafeCache"]
+__all__ = ["Checked", "Health", "Outage", "SafeCache"]
 
 _PAUSE_SECONDS = 5.0
-_WARN_SECONDS = 60.0
+_TOLD_SECONDS = 60.0
 
 
-class Outage:
-    """Remembers that something failed: when to try it again, and whether that was said already. Thread-safe.
+class Health:
+    """What is told of one cache: that it fails, and that it works again, once each. Thread-safe.
+
+    Reading and writing fail apart and are tried apart, but one thing is wrong with the cache: the first part that
+    fails is told of, and that all of them work again. An outage that begins within a minute of the last one told of
+    is not told of again.
 
     Args:
-        what: names it in the log, as the subject of a sentence.
+        what: names the cache in the log, as the subject of a sentence.
         clock: seconds that never go back.
     """
 
     def __init__(self, what: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self.clock = clock
         self._what = what
-        self._clock = clock
         self._lock = threading.Lock()
+        self._failing: set[str] = set()
+        self._told = False
+        self._told_at: float | None = None
+
+    def failed(self, part: str, error: CacheError) -> None:
+        """Note that a part fails."""
+        now = self.clock()
+        with self._lock:
+            first, tell = not self._failing, False
+            self._failing.add(part)
+            if first:
+                tell = self._told_at is None or now - self._told_at >= _TOLD_SECONDS
+                self._told = tell
+                self._told_at = now if tell else self._told_at
+        if tell:
+            logger.warning("{} does not work, so the panel goes on without it: {}", self._what, error)
+        else:
+            logger.debug("{}: {} still fails: {}", self._what, part, error)
+
+    def worked(self, part: str) -> None:
+        """Note that a part works (again)."""
+        with self._lock:
+            self._failing.discard(part)
+            if self._failing or not self._told:
+                return
+            self._told = False
+        logger.info("{} works again", self._what)
+
+
+class Outage:
+    """Remembers that a part of a cache failed, and so when to try it again. Thread-safe.
+
+    Args:
+        health: tells of it.
+        part: `reading` or `writing`.
+    """
+
+    def __init__(self, health: Health, part: str) -> None:
+        self._health = health
+        self._part = part
         self._until: float | None = None
-        self._warned: float | None = None
 
     def is_down(self) -> bool:
         """Whether it failed less than 5 seconds ago and is better left alone."""
         until = self._until
-        return until is not None and self._clock() < until
+        return until is not None and self._health.clock() < until
 
     def failed(self, error: CacheError) -> None:
-        """Note a failure; warns at most once a minute."""
-        now = self._clock()
-        with self._lock:
-            self._until = now + _PAUSE_SECONDS
-            if self._warned is not None and now - self._warned < _WARN_SECONDS:
-                return
-            self._warned = now
-        logger.warning("{} does not work, so the panel goes on without it: {}", self._what, error)
+        """Note a failure."""
+        self._until = self._health.clock() + _PAUSE_SECONDS
+        self._health.failed(self._part, error)
 
     def worked(self) -> None:
         """Note that it works (again)."""
         if self._until is not None:
-            with self._lock:
-                self._until = None
-            logger.info("{} works again", self._what)
+            self._until = None
+            self._health.worked(self._part)
+
+
+@runtime_checkable
+class Checked(Protocol):
+    """A cache on a server, which can be asked whether it is there."""
+
+    def check(self) -> None:
+        """Raise `CacheError` where the server cannot be used."""
+        ...
 
 
 class SafeCache(Cache):
@@ -63,13 +110,23 @@ class SafeCache(Cache):
     def __init__(self, inner: Cache) -> None:
         self.inner = inner
         self.name = inner.name
-        self._reads = Outage(f"Reading the {inner.name} cache")
-        self._writes = Outage(f"Writing the {inner.name} cache")
+        health = Health(f"The {inner.name} cache")
+        self._reads = Outage(health, "reading")
+        self._writes = Outage(health, "writing")
 
     @property
     def evictions(self) -> int:  # type: ignore[override]
         """Entries the inner cache pushed out."""
         return self.inner.evictions
+
+    def check(self) -> None:
+        """Ask the server of the cache, where it has one, whether it is there; where not, that is told."""
+        if isinstance(self.inner, Checked):
+            try:
+                self.inner.check()
+            except CacheError as error:
+                self._reads.failed(error)
+                self._writes.failed(error)
 
     def get(self, key: str) -> Entry | None:
         """The entry under `key`, fresh or expired; None where there is none or the cache does not work."""

@@ -39,14 +39,16 @@ def connect(url: str) -> Any:
     Raises:
         ConfigurationError: the URL is none.
     """
+    # A socket of this machine has nothing to keep alive, and refuses to be told to.
+    keepalive = {} if url.startswith("unix:") else {"socket_keepalive": True}
     try:
         return Redis.from_url(
             url,
             socket_timeout=_SOCKET_SECONDS,
             socket_connect_timeout=_SOCKET_SECONDS,
             retry=Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
-            socket_keepalive=True,
             health_check_interval=30,
+            **keepalive,
         )
     except ValueError:
         # The message of the original quotes the URL, which may hold a password.
@@ -93,15 +95,10 @@ class RedisCache(Cache):
         self._delete = self._db.register_script(DELETE)
         self._clear = self._db.register_script(CLEAR)
 
-    def warn_if_unreachable(self) -> bool:
-        """Whether the server answers; where it does not, that is logged."""
-        try:
-            with self._translated():
-                self._db.ping()
-        except CacheError as error:
-            logger.warning("Answers are not shared for now: {}", error)
-            return False
-        return True
+    def check(self) -> None:
+        """Raise `CacheError` where the server does not answer."""
+        with self._translated():
+            self._db.ping()
 
     def get(self, key: str) -> Entry | None:
         """The entry under `key`, fresh or expired; None where there is none."""

@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 from loguru import logger
 
 from mcp_core.cache.base import Cache, CacheSize, Entry
-from mcp_core.cache.guard import Outage
+from mcp_core.cache.guard import Checked, Health, Outage
 from mcp_core.errors import CacheError
 
 __all__ = ["Counted", "TieredCache", "Watched"]
@@ -37,7 +37,7 @@ class Watched(Protocol):
 class TieredCache(Cache):
     """`front` (fast, of this process) before `back` (shared, lasting). Thread-safe.
 
-    A hit in the back fills the front. While the back fails, the front goes on alone, which is logged once a minute.
+    A hit in the back fills the front. While the back fails, the front goes on alone, which is logged once.
     What another process deletes or replaces in the back is forgotten by the front: within a second where the back
     counts its changes (SQLite), at once where it tells them (Redis).
     """
@@ -48,8 +48,9 @@ class TieredCache(Cache):
         self.front = front
         self.back = back
         self.name = back.name
-        self._reads = Outage(f"Reading the {back.name} cache")
-        self._writes = Outage(f"Writing the {back.name} cache")
+        health = Health(f"The {back.name} cache")
+        self._reads = Outage(health, "reading")
+        self._writes = Outage(health, "writing")
         # Raised by every change, so that an entry read from the back before it is not put in front after it.
         self._changes = 0
         self._lock = threading.Lock()
@@ -62,6 +63,15 @@ class TieredCache(Cache):
     def evictions(self) -> int:  # type: ignore[override]
         """Entries the back pushed out; the front pushes out only copies."""
         return self.back.evictions
+
+    def check(self) -> None:
+        """Ask the server of the back, where it has one, whether it is there; where not, that is told."""
+        if isinstance(self.back, Checked):
+            try:
+                self.back.check()
+            except CacheError as error:
+                self._reads.failed(error)
+                self._writes.failed(error)
 
     def get(self, key: str) -> Entry | None:
         """The entry under `key`, fresh or expired; None where there is none."""

@@ -51,7 +51,7 @@ def closed_port() -> int:
 def _started(port: int | None, config: dict[str, str], attempts: int) -> ValkeyServer:
     server = ValkeyServer(port=port or closed_port(), config=config)
     try:
-        server.start()
+        server.start(timeout=60)
     except (ValkeyServerStartupError, OSError):
         if attempts == 1:
             raise

@@ -1,17 +1,19 @@
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 
-from mcp_core.cache import cache_names, custom, open_cache
+from mcp_core.cache import cache_names, custom, guard, open_cache
 from mcp_core.cache.custom import adapted
 from mcp_core.cache.factory import ENTRY_POINT_GROUP
 from mcp_core.errors import CacheError, ConfigurationError
 from mcp_core.settings import CACHE_BACKENDS, Settings, load_settings
-from tests.cache.helpers import closed_port, entry, key_of
+from tests.cache.helpers import entry, key_of, valkey
 
 pytestmark = [pytest.mark.cache, pytest.mark.integration]
 
@@ -189,12 +191,37 @@ def test_a_shared_cache_without_address_says_what_to_set(tmp_path: Path, backend
     assert "redis://localhost:6379/0" in caught.value.hint
 
 
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A directory whose name is short enough for a socket."""
+    with TemporaryDirectory() as place:
+        yield Path(place)
+
+
 @pytest.mark.parametrize("backend", ["redis", "tiered"])
-def test_an_unreachable_server_is_a_warning_not_a_crash(tmp_path: Path, said: list[str], backend: str) -> None:
-    cache = open_cache(settings_for(tmp_path, backend, MCP_REDIS_URL=f"redis://127.0.0.1:{closed_port()}/0"))
-    assert said[0].startswith("WARNING Answers are not shared for now")
-    cache.set(entry())
-    assert (cache.get(key_of("a")) is not None) is (backend == "tiered")
+def test_an_unreachable_server_is_a_warning_and_one_more_word_when_it_is_back(
+    tmp_path: Path, short_path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch, backend: str
+) -> None:
+    # A port might be somebody else's by the time the server comes; a socket of one's own cannot be.
+    socket = short_path / "valkey.sock"
+    address = f"unix://{socket}"
+    cache = open_cache(settings_for(tmp_path, backend, MCP_REDIS_URL=address))
+    assert said[0].startswith("WARNING The redis cache does not work, so the panel goes on without it: ")
+    for number in range(3):
+        monkeypatch.setattr(guard, "_PAUSE_SECONDS", 0.0)  # so that each of them asks the server
+        cache.set(entry(number))
+        assert (cache.get(key_of(number)) is not None) is (backend == "tiered")
+        assert cache.get(key_of("nobody")) is None
+    assert len(said) == 1
+
+    with valkey(unixsocket=str(socket)):
+        until = time.monotonic() + 60
+        while len(said) < 2:
+            assert time.monotonic() < until, "it never came back"
+            cache.set(entry("back"))
+            cache.get(key_of("not in front"))
+        assert cache.get(key_of("back")) == entry("back")
+    assert said[1:] == ["INFO The redis cache works again"]
     cache.close()
 
 

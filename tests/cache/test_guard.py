@@ -4,7 +4,7 @@ import pytest
 
 from mcp_core.cache.base import Cache
 from mcp_core.cache.filesystem import FilesystemCache
-from mcp_core.cache.guard import Outage, SafeCache
+from mcp_core.cache.guard import Health, Outage, SafeCache
 from mcp_core.cache.memory import MemoryCache
 from mcp_core.errors import CacheError
 from tests.cache.helpers import entry, key_of
@@ -20,32 +20,55 @@ class Clock:
         return self.now
 
 
-def test_an_outage_is_said_once_a_minute_and_retried_every_five_seconds(said: list[str]) -> None:
+def test_an_outage_is_told_once_and_retried_every_five_seconds(said: list[str]) -> None:
     clock = Clock()
-    outage = Outage("Reading the test cache", clock)
+    outage = Outage(Health("The test cache", clock), "reading")
     assert not outage.is_down()
-    for _ in range(100):
+    for _ in range(1000):
         outage.failed(CacheError("It broke.", hint="Mend it."))
         clock.now += 0.5
-    assert len(said) == 1
-    assert said[0].startswith("WARNING Reading the test cache does not work")
-    assert "It broke. Mend it." in said[0]
+    assert said == [
+        "WARNING The test cache does not work, so the panel goes on without it: It broke. Mend it.",
+    ]
     assert outage.is_down()
     clock.now += 5.0
     assert not outage.is_down()
-    clock.now += 10.0
-    outage.failed(CacheError("It broke."))
-    assert len(said) == 2
 
 
-def test_recovery_is_said_once(said: list[str]) -> None:
-    outage = Outage("Reading the test cache", Clock())
+def test_recovery_is_told_once_and_the_next_outage_again(said: list[str]) -> None:
+    clock = Clock()
+    outage = Outage(Health("The test cache", clock), "reading")
     outage.worked()
-    outage.failed(CacheError("It broke."))
-    outage.worked()
-    outage.worked()
+    for _ in range(2):
+        outage.failed(CacheError("It broke."))
+        outage.worked()
+        outage.worked()
+        assert not outage.is_down()
+        clock.now += 60.0
+    assert [line.split()[0] for line in said] == ["WARNING", "INFO"] * 2
+
+
+def test_a_cache_that_comes_and_goes_fills_no_log(said: list[str]) -> None:
+    clock = Clock()
+    outage = Outage(Health("The test cache", clock), "reading")
+    for _ in range(59):
+        outage.failed(CacheError("It broke."))
+        outage.worked()
+        clock.now += 1.0
     assert [line.split()[0] for line in said] == ["WARNING", "INFO"]
-    assert not outage.is_down()
+
+
+def test_two_parts_that_fail_are_one_outage_until_both_work(said: list[str]) -> None:
+    health = Health("The test cache", Clock())
+    reads, writes = Outage(health, "reading"), Outage(health, "writing")
+    reads.failed(CacheError("It broke."))
+    writes.failed(CacheError("It broke."))
+    reads.worked()
+    assert len(said) == 1
+    reads.failed(CacheError("It broke."))
+    reads.worked()
+    writes.worked()
+    assert [line.split()[0] for line in said] == ["WARNING", "INFO"]
 
 
 @pytest.fixture
@@ -62,7 +85,7 @@ def test_a_broken_cache_fails_no_run_but_tells_a_person(broken: Cache, said: lis
         safe.set(entry(number))
         safe.touch(key_of(number))
         assert safe.get(key_of(number)) is None
-    assert [line.split(" does not")[0] for line in said] == ["WARNING Writing the filesystem cache"]
+    assert [line.split(" does not")[0] for line in said] == ["WARNING The filesystem cache"]
     with pytest.raises(CacheError):
         safe.size()
     with pytest.raises(CacheError):

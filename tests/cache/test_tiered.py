@@ -81,10 +81,7 @@ def test_a_failing_back_leaves_the_front_at_work(unusable: TieredCache, said: li
         assert unusable.get(key_of("nobody")) is None
     assert unusable.size().entries == 10
     assert len(list(unusable.entries())) == 10
-    assert sorted(line.split(" does not")[0] for line in said) == [
-        "WARNING Reading the sqlite cache",
-        "WARNING Writing the sqlite cache",
-    ]
+    assert [line.split(" does not")[0] for line in said] == ["WARNING The sqlite cache"]
 
 
 def test_a_back_that_cannot_be_counted_leaves_the_front_at_work(unusable: TieredCache, said: list[str]) -> None:
