@@ -4,13 +4,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Protocol, runtime_checkable
+from weakref import WeakValueDictionary
 
 from loguru import logger
 
 from mcp_core.cache.base import Cache, CacheSize, Entry
 from mcp_core.errors import CacheError
 
-__all__ = ["Checked", "Health", "Outage", "SafeCache"]
+__all__ = ["Checked", "Health", "Outage", "SafeCache", "health_of_server"]
 
 _PAUSE_SECONDS = 5.0
 _TOLD_SECONDS = 60.0
@@ -61,12 +62,21 @@ class Health:
         logger.info("{} works again", self._what)
 
 
+_servers: WeakValueDictionary[str, Health] = WeakValueDictionary()
+
+
+def health_of_server(url: str, what: str) -> Health:
+    """What is told of the server at `url`, whatever this process uses it for: it fails for all of that at once."""
+    found = _servers.get(url)
+    return found if found is not None else _servers.setdefault(url, Health(what))
+
+
 class Outage:
     """Remembers that a part of a cache failed, and so when to try it again. Thread-safe.
 
     Args:
         health: tells of it.
-        part: `reading` or `writing`.
+        part: what of it: `reading`, `writing` or `sharing`.
     """
 
     def __init__(self, health: Health, part: str) -> None:
@@ -93,7 +103,13 @@ class Outage:
 
 @runtime_checkable
 class Checked(Protocol):
-    """A cache on a server, which can be asked whether it is there."""
+    """A cache on a server, which can be asked whether it is there.
+
+    Attributes:
+        health: tells of the server.
+    """
+
+    health: Health
 
     def check(self) -> None:
         """Raise `CacheError` where the server cannot be used."""
@@ -110,7 +126,7 @@ class SafeCache(Cache):
     def __init__(self, inner: Cache) -> None:
         self.inner = inner
         self.name = inner.name
-        health = Health(f"The {inner.name} cache")
+        health = inner.health if isinstance(inner, Checked) else Health(f"The {inner.name} cache")
         self._reads = Outage(health, "reading")
         self._writes = Outage(health, "writing")
 

@@ -17,6 +17,7 @@ from redis.retry import Retry
 
 from mcp_core.cache.base import Cache, CacheSize, Entry
 from mcp_core.cache.codec import decode, encode
+from mcp_core.cache.guard import health_of_server
 from mcp_core.cache.redis_scripts import CLEAR, DELETE, STORE, SWEEP
 from mcp_core.cache.redis_watch import EVERYTHING, Watcher
 from mcp_core.errors import CacheError, ConfigurationError
@@ -72,6 +73,7 @@ class RedisCache(Cache):
 
     Attributes:
         evictions: entries this process pushed out.
+        health: tells of the server.
 
     Raises:
         ConfigurationError: the URL is none.
@@ -90,6 +92,7 @@ class RedisCache(Cache):
         self._watchers: list[Watcher] = []
         self._watching = threading.Lock()
         self._db = connect(url)
+        self.health = health_of_server(url, "Redis")
         self._store = self._db.register_script(STORE)
         self._sweep = self._db.register_script(SWEEP)
         self._delete = self._db.register_script(DELETE)

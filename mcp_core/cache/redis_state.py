@@ -4,7 +4,7 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
-from mcp_core.cache.guard import Outage
+from mcp_core.cache.guard import Outage, health_of_server
 from mcp_core.cache.redis import connect
 from mcp_core.errors import CacheError
 
@@ -12,21 +12,20 @@ __all__ = ["RedisState"]
 
 
 class RedisState:
-    """Runs scripts on keys of its own. Thread-safe; a server that is away is left alone for some seconds, said once.
+    """Runs scripts on keys of its own. Thread-safe; a server that is away is left alone for some seconds, told once.
 
     Args:
         url: `redis://`, `rediss://` or `unix://`, with credentials where needed.
-        what: names what is kept here in the log, as the subject of a sentence.
         prefix: begins all names, so that several panels can share a server.
 
     Raises:
         ConfigurationError: the URL is none.
     """
 
-    def __init__(self, url: str, what: str, *, prefix: str = "mcp-shared") -> None:
+    def __init__(self, url: str, *, prefix: str = "mcp-shared") -> None:
         self._db: Any = connect(url)
         self._prefix = prefix
-        self._away = Outage(what)
+        self._away = Outage(health_of_server(url, "Redis"), "sharing")
         self._scripts: dict[str, Any] = {}
 
     def run(self, script: str, key: str, *arguments: float | str) -> list[Any] | None:

@@ -48,9 +48,9 @@ class TieredCache(Cache):
         self.front = front
         self.back = back
         self.name = back.name
-        health = Health(f"The {back.name} cache")
-        self._reads = Outage(health, "reading")
-        self._writes = Outage(health, "writing")
+        self.health = back.health if isinstance(back, Checked) else Health(f"The {back.name} cache")
+        self._reads = Outage(self.health, "reading")
+        self._writes = Outage(self.health, "writing")
         # Raised by every change, so that an entry read from the back before it is not put in front after it.
         self._changes = 0
         self._lock = threading.Lock()

@@ -84,7 +84,7 @@ class RedisShared:
     """A `SharedState` on a Redis server, named by `url` as `RedisState` takes it."""
 
     def __init__(self, url: str) -> None:
-        self._state = RedisState(url, "Sharing circuits and rates through Redis")
+        self._state = RedisState(url)
 
     def circuit(self, name: str, *, failures: int, pause_seconds: float, longest_pause_seconds: float) -> SharedCircuit:
         """The circuit of that name."""

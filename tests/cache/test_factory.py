@@ -11,6 +11,7 @@ import pytest
 from mcp_core.cache import cache_names, custom, guard, open_cache
 from mcp_core.cache.custom import adapted
 from mcp_core.cache.factory import ENTRY_POINT_GROUP
+from mcp_core.cache.redis_state import RedisState
 from mcp_core.errors import CacheError, ConfigurationError
 from mcp_core.settings import CACHE_BACKENDS, Settings, load_settings
 from tests.cache.helpers import entry, key_of, valkey
@@ -206,9 +207,11 @@ def test_an_unreachable_server_is_a_warning_and_one_more_word_when_it_is_back(
     socket = short_path / "valkey.sock"
     address = f"unix://{socket}"
     cache = open_cache(settings_for(tmp_path, backend, MCP_REDIS_URL=address))
-    assert said[0].startswith("WARNING The redis cache does not work, so the panel goes on without it: ")
+    assert said[0].startswith("WARNING Redis does not work, so the panel goes on without it: ")
+    shared = RedisState(address)
     for number in range(3):
         monkeypatch.setattr(guard, "_PAUSE_SECONDS", 0.0)  # so that each of them asks the server
+        assert shared.run("return {1}", "x") is None
         cache.set(entry(number))
         assert (cache.get(key_of(number)) is not None) is (backend == "tiered")
         assert cache.get(key_of("nobody")) is None
@@ -218,10 +221,12 @@ def test_an_unreachable_server_is_a_warning_and_one_more_word_when_it_is_back(
         until = time.monotonic() + 60
         while len(said) < 2:
             assert time.monotonic() < until, "it never came back"
+            shared.run("return {1}", "x")
             cache.set(entry("back"))
             cache.get(key_of("not in front"))
         assert cache.get(key_of("back")) == entry("back")
-    assert said[1:] == ["INFO The redis cache works again"]
+    assert said[1:] == ["INFO Redis works again"]
+    shared.close()
     cache.close()
 
 
