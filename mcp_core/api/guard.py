@@ -102,7 +102,7 @@ class BudgetGuard:
         most = self._providers.price(request.model, self._providers.estimate(request).most)
         if not most:
             return
-        nano = to_nano(live.tally.stake(most), up=True)
+        nano = to_nano(live.tally.stake(request, most), up=True)
         if nano > live.reserved_nano:
             self._hold(live.run, rules, nano)
             live.reserved_nano, live.may_hold = nano, True
@@ -112,7 +112,7 @@ class BudgetGuard:
         rules = self.rules_of(live.run)
         if not rules:
             return None
-        nano = to_nano(live.tally.known_cost_usd())
+        nano = to_nano(live.tally.known_cost_usd() + self._broken_off(live))
         unpriced = live.tally.unpriced
         return Settlement(rules, nano, unpriced) if nano or unpriced or live.may_hold else None
 
@@ -126,6 +126,17 @@ class BudgetGuard:
             stored = self._store.get_run(live.run.id)
             if stored is None or stored.status.is_final:
                 self._store.budgets.release([live.run.id])
+
+    def _broken_off(self, live: LiveRun) -> Decimal:
+        """About what an answer cost that was stopped while it came: its server has not said, and bills it anyway."""
+        stopped = live.tally.broken_off()
+        if stopped is None:
+            return Decimal(0)
+        request, before = stopped
+        came = live.events.text_so_far()[before:]
+        if not came:
+            return Decimal(0)  # nobody can tell whether the model had begun
+        return self._providers.price(request.model, self._providers.estimate(request).stopped_after(came)) or Decimal(0)
 
     def _look_again(self) -> None:
         try:

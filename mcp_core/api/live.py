@@ -9,12 +9,23 @@ from typing import Any
 
 from mcp_core.api.events import EventLog
 from mcp_core.control import CancelToken
-from mcp_core.errors import APIError, ExecutionError, OutputMismatchError, PermissionDeniedError
+from mcp_core.errors import (
+    APIError,
+    ExecutionError,
+    OutputMismatchError,
+    PermissionDeniedError,
+    RunCancelledError,
+    RunInterruptedError,
+    RunTimeoutError,
+)
 from mcp_core.models import Actor, Attempt, CacheOutcome, Run, Usage
-from mcp_core.providers.base import Completion
+from mcp_core.providers.base import ChatRequest, Completion
 from mcp_core.types.base import BaseMCPConfig, TypeDefinition
 
 __all__ = ["LiveRun", "Tally"]
+
+
+_STOPPED = (RunCancelledError, RunTimeoutError, RunInterruptedError)
 
 
 class Tally:
@@ -25,7 +36,8 @@ class Tally:
         self._done: list[Completion] = []
         self._failed: list[Attempt] = []
         self._wasted: list[tuple[Usage, Decimal | None]] = []
-        self._stakes: dict[int, Decimal] = {}
+        self._stakes: dict[int, tuple[ChatRequest, Decimal]] = {}
+        self._stopped: ChatRequest | None = None
 
     def add(self, completion: Completion) -> None:
         """Count a finished call."""
@@ -38,14 +50,24 @@ class Tally:
         """Whether a model was asked or the cache answered in its place."""
         return bool(self._done or self._failed)
 
-    def stake(self, most_usd: Decimal) -> Decimal:
+    def stake(self, request: ChatRequest, most_usd: Decimal) -> Decimal:
         """Note that this thread is about to make a call; returns what the run may then have cost in all, in dollars.
 
         What other threads are asking at the moment counts with what it may cost, until it is known what it did.
         """
         with self._lock:
-            self._stakes[threading.get_ident()] = most_usd
-            return self._known_cost() + sum(self._stakes.values(), Decimal(0))
+            self._stakes[threading.get_ident()] = (request, most_usd)
+            return self._known_cost() + sum((most for _, most in self._stakes.values()), Decimal(0))
+
+    def broken_off(self) -> tuple[ChatRequest, int] | None:
+        """The last call of known price that was stopped on its way, and how many characters of answers came before.
+
+        None where none was.
+        """
+        with self._lock:
+            under_way = next((request for request, _ in self._stakes.values()), None)
+            request = self._stopped or under_way
+            return None if request is None else (request, sum(len(done.text) for done in self._done))
 
     @property
     def unpriced(self) -> bool:
@@ -64,7 +86,9 @@ class Tally:
     def add_failed(self, error: APIError | ExecutionError | PermissionDeniedError) -> None:
         """Keep the attempts of a call that came to nothing, and what it cost if it was answered."""
         with self._lock:
-            self._stakes.pop(threading.get_ident(), None)
+            staked = self._stakes.pop(threading.get_ident(), None)
+            if staked is not None and isinstance(error, _STOPPED):
+                self._stopped = staked[0]
             self._failed.extend(error.attempts)
             if isinstance(error, OutputMismatchError) and error.attempts:
                 self._wasted.append((error.usage or Usage(), error.cost_usd))

@@ -32,14 +32,24 @@ class Estimate:
     most: Usage
     bounded: bool
 
+    def stopped_after(self, text: str) -> Usage:
+        """About what was used of it where only `text` has come."""
+        return Usage(
+            input_tokens=self.input_tokens,
+            output_tokens=min(self.most.output_tokens, _tokens_of(text)),
+        )
+
 
 def estimate(request: ChatRequest, body: Mapping[str, Any]) -> Estimate:
     """The tokens of `request`, which is sent as `body`."""
     sent = len(json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace"))
-    text = sum(len(message.content.encode("utf-8", "replace")) for message in request.messages)
     longest = UNBOUNDED_ANSWER if request.max_tokens is None else request.max_tokens
     return Estimate(
-        input_tokens=max(1, round(text / _BYTES_PER_TOKEN)),
+        input_tokens=_tokens_of("".join(message.content for message in request.messages)),
         most=Usage(input_tokens=sent, output_tokens=longest),
         bounded=request.max_tokens is not None,
     )
+
+
+def _tokens_of(text: str) -> int:
+    return max(1, round(len(text.encode("utf-8", "replace")) / _BYTES_PER_TOKEN))

@@ -20,7 +20,7 @@ from mcp_core.store.budgets import Budgets
 from mcp_core.types.base import BaseMCPConfig, RunContext, executor
 from mcp_core.types.llm_prompt import LLMPromptConfig
 from tests.faults.conftest import Place, a_place, until
-from tests.faulty import Answer, Connection, FaultyServer, chat, hang, status
+from tests.faulty import Answer, Connection, FaultyServer, chat, hang, status, stream
 
 pytestmark = pytest.mark.integration
 
@@ -316,6 +316,18 @@ def test_nothing_stays_reserved_of_runs_that_are_cancelled(place: Place) -> None
     assert money_of(one) == ["0", "0"]
 
 
+def test_an_answer_that_is_stopped_midway_counts_as_what_had_come_of_it(panel: MCPClient, server: FaultyServer) -> None:
+    panel.budgets.set("actor", "local", "month", 1)
+    server.default = stream("eight by", "tes and 16 more ", seconds=60)
+    handle = panel.submit(task(max_tokens=50))
+    until(lambda: any(event.kind == "token" for event in panel.runs.events(handle.id)), 60)
+    handle.cancel()
+    run = handle.result(60)
+    assert (run.status, run.cost_usd) == (RunStatus.CANCELLED, None)
+    assert run.output.text == "eight by"
+    assert money_of(panel) == ["0.02", "0"], "two tokens at a cent"
+
+
 def test_nothing_stays_reserved_of_a_run_that_finds_the_queue_full(place: Place) -> None:
     one = place.open(MCP_WORKERS="1", MCP_QUEUE_SIZE="1")
     one.budgets.set("actor", "local", "month", 1)
@@ -346,8 +358,9 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_a_killed_process_held_is_given_back(place: Place, quick: None) -> None:
-    heir = place.open(adopt=True)
-    heir.budgets.set("actor", "local", "month", 1)
+    # It runs nothing itself, so it takes nobody for dead; the heir, which is quick to, comes after the death.
+    watcher = place.open()
+    watcher.budgets.set("actor", "local", "month", 1)
     place.server.default = held = Held(chat())
     child = place.start(
         """
@@ -367,10 +380,11 @@ sys.stdin.read()
     )
     assert heard(child) == "begun"
     assert held.asked.wait(60)
-    assert money_of(heir) == ["0", "0.24"]
+    assert money_of(watcher) == ["0", "0.24"]
     child.kill()
     child.communicate()
     held.go.set()
+    heir = place.open(adopt=True)
     until(lambda: money_of(heir) == ["0.07", "0"], 60)
     assert heir.runs.get("runs").status is RunStatus.INTERRUPTED
     assert heir.runs.get("waits").status is RunStatus.SUCCEEDED
