@@ -257,7 +257,8 @@ class MCPClient:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.close(drain_seconds=0.0 if error is not None else None)
+        # A program that is told to end leaves by `SystemExit`, which is no failure of it.
+        self.close(drain_seconds=None if error is None or isinstance(error, SystemExit) else 0.0)
 
     async def __aenter__(self) -> Self:
         return self

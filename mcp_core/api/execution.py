@@ -1,21 +1,21 @@
 """The engine: queues runs, executes them on worker threads, and records how they end."""
 
-import asyncio
 import inspect
 import threading
 import time
-from collections.abc import Awaitable, Coroutine, Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Any
 
 from loguru import logger
 
+from mcp_core.api.awaiting import awaited
 from mcp_core.api.endings import Endings, as_json_data, checked_output, refuse_masked
 from mcp_core.api.guard import BudgetGuard
 from mcp_core.api.line import Ticket
 from mcp_core.api.live import LiveRun
 from mcp_core.api.pulse import Pulse
 from mcp_core.api.workers import PoolState, WorkerPool
-from mcp_core.control import CancelReason, CancelToken
+from mcp_core.control import CancelReason
 from mcp_core.errors import (
     ExecutionError,
     MCPError,
@@ -239,7 +239,7 @@ class Engine:
 
     def _execute(self, live: LiveRun) -> RunOutput:
         result: RunOutput | Awaitable[RunOutput] = live.definition.execute(live.config, self._context(live))
-        output = _await(result, live.token) if inspect.isawaitable(result) else result
+        output = awaited(result, live.token) if inspect.isawaitable(result) else result
         live.token.check()
         return checked_output(output, live.run.type)
 
@@ -303,7 +303,9 @@ class Engine:
                 hint="Raise the task's `timeout`, or make the task smaller.",
             )
         elif reason == "shutdown":
-            error = RunInterruptedError("The app stopped before the run finished.", hint="Run it again.")
+            error = RunInterruptedError(
+                "The app stopped before the run finished.", hint="Resume it: it begins anew, as another run."
+            )
         else:
             error = RunCancelledError("The run was cancelled.", hint="Run it again if that was not meant.")
         self._endings.finish(live, _STATUS_OF_REASON[reason], error=error)
@@ -373,20 +375,3 @@ class Engine:
             self._pool.put(live, self._ticket(live), beyond_limit=True)
         except ResourceLimitError:
             self._leave(live)  # shutting down: with its lease gone another process takes it
-
-
-def _await(awaitable: Awaitable[RunOutput], token: CancelToken) -> RunOutput:
-    """Run an executor's coroutine to its end on a loop of its own; cancelling the token cancels it."""
-
-    async def bridge() -> RunOutput:
-        task = asyncio.ensure_future(awaitable)
-        loop = asyncio.get_running_loop()
-        with token.on_cancel(lambda: loop.call_soon_threadsafe(task.cancel)):
-            return await task
-
-    coroutine: Coroutine[Any, Any, RunOutput] = bridge()
-    try:
-        return asyncio.run(coroutine)
-    except asyncio.CancelledError:
-        token.check()
-        raise ExecutionError("The task cancelled itself.") from None

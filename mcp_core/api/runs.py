@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from loguru import logger
@@ -13,7 +14,7 @@ from mcp_core.api.handle import RunHandle, still_going_on
 from mcp_core.api.queue import QueueService
 from mcp_core.cache.keys import changed_parts
 from mcp_core.errors import ConfigurationError
-from mcp_core.models import Actor, Run, RunEvent
+from mcp_core.models import Actor, Run, RunEvent, RunStatus
 from mcp_core.security.permissions import check
 from mcp_core.store import RunFilter, RunSort, Store
 
@@ -188,6 +189,36 @@ class RunService:
             config["cache"] = {**config.get("cache", {}), "mode": cache}
         return self._start(
             config, run.variables, actor=actor or self._actor, retry_of=run.id, priority=run.priority, stream=True
+        )
+
+    def resume(self, run_id: str, *, actor: Actor | None = None) -> RunHandle:
+        """Begin an interrupted run anew, as a run linked to it.
+
+        However often, and in whichever process, that is asked: there is one. Where that one was interrupted too, it
+        is resumed in its turn. What models have answered before comes from the cache.
+
+        Raises:
+            ConfigurationError: the run was not interrupted, or was given a secret.
+        """
+        run = self.get(run_id)
+        while run.status is RunStatus.INTERRUPTED:
+            refuse_masked(run)
+            successor = sha256(f"resume {run.id}".encode()).hexdigest()[:26]
+            known = self._store.get_run(successor)
+            if known is None or known.status is not RunStatus.INTERRUPTED:
+                return self._start(
+                    dict(run.config),
+                    run.variables,
+                    actor=actor or self._actor,
+                    run_id=successor,
+                    retry_of=run.id,
+                    priority=run.priority,
+                    stream=True,
+                )
+            run = known
+        raise ConfigurationError(
+            f"Run {run.id} is {run.status.value}; only an interrupted one can be resumed.",
+            hint="Run it again instead.",
         )
 
     def delete(self, run_ids: Sequence[str], *, actor: Actor | None = None) -> int:

@@ -1,4 +1,4 @@
-"""`history list`, `show`, `export` and `delete`."""
+"""`history list`, `show`, `export`, `cancel`, `resume` and `delete`."""
 
 import itertools
 import json
@@ -12,7 +12,7 @@ from mcp_core.api.exports import ExportFormat, export
 from mcp_core.cli.dates import parse_since
 from mcp_core.cli.output import Output, cost, money, plain, seconds
 from mcp_core.cli.session import open_client
-from mcp_core.errors import ConfigurationError
+from mcp_core.errors import ConfigurationError, RunTimeoutError
 from mcp_core.formats import age, moment
 from mcp_core.models import Run, RunEvent, RunStatus
 from mcp_core.store import RunFilter
@@ -20,7 +20,10 @@ from mcp_core.store import RunFilter
 if TYPE_CHECKING:
     from mcp_core.api.client import MCPClient
 
-__all__ = ["delete_runs", "export_runs", "list_runs", "show_run"]
+__all__ = ["cancel_runs", "delete_runs", "export_runs", "list_runs", "resume_run", "show_run"]
+
+_CANCEL_SECONDS = 10.0
+"""How long a run that was told to stop is waited for: twice as long as it may take."""
 
 _RIGHT = ("took", "in", "out", "cost")
 _WHOLE = ("id", "status", "created (UTC)", "cache")
@@ -94,6 +97,40 @@ def export_runs(namespace: Namespace, out: Output) -> int:
         count = _write_file(path, runs, namespace.format)
     out.note(f"{count:,} runs written to {path}.")
     return 0
+
+
+def cancel_runs(namespace: Namespace, out: Output) -> int:
+    """Stop runs and wait until they have ended."""
+    with open_client(namespace) as client:
+        ids = list(dict.fromkeys(client.runs.get(run_id).id for run_id in namespace.ids))
+        asked = [run_id for run_id in ids if client.runs.cancel(run_id)]
+        for run_id in asked:
+            try:
+                for _ in client.runs.follow(run_id, timeout=_CANCEL_SECONDS):
+                    continue
+            except RunTimeoutError:
+                continue  # its process may be gone, or held up: how the run stands is printed below
+        runs = [client.runs.get(run_id) for run_id in ids]
+    if out.as_json:
+        out.document({"runs": [run.as_json() for run in runs], "next": None})
+    for run in runs:
+        if not out.as_json:
+            out.line(f"{run.id}\t{run.status.value}")
+        if not run.status.is_final:
+            out.note(f"warning: {run.id} goes on; its process has been asked to stop it, and may be gone.")
+        elif run.id not in asked:
+            out.note(f"warning: {run.id} had ended before.")
+    return 0 if all(run.status is RunStatus.CANCELLED for run in runs) else 1
+
+
+def resume_run(namespace: Namespace, out: Output) -> int:
+    """Begin an interrupted run anew, follow it, and print its answer."""
+    from mcp_core.cli.run import follow
+
+    with open_client(namespace) as client:
+        handle = client.runs.resume(namespace.id)
+        out.note(f"The run begins anew as {handle.id}.")
+        return follow(client, handle, out)
 
 
 def delete_runs(namespace: Namespace, out: Output) -> int:

@@ -127,7 +127,7 @@ def _add_tasks(commands: _Commands) -> None:
 
 
 def _add_history(commands: _Commands) -> None:
-    history = _group(commands, "history", "find, show, export and delete runs")
+    history = _group(commands, "history", "find, show, export, cancel, resume and delete runs")
 
     listing = _command(history, "list", "list runs, newest first", "history:list_runs")
     _filters(listing)
@@ -152,6 +152,14 @@ def _add_history(commands: _Commands) -> None:
     export.add_argument("--format", choices=EXPORT_FORMATS, default="jsonl", help="default jsonl: one run a line")
     export.add_argument("--output", metavar="FILE", help="write this file; default standard output")
     export.add_argument("--limit", metavar="N", type=_count, help="at most so many; default all")
+
+    cancel = _command(history, "cancel", "stop runs, whichever process has them", "history:cancel_runs")
+    cancel.add_argument("ids", metavar="ID", nargs="+", help="ids of runs, or their beginnings")
+    _json(cancel)
+
+    resume = _command(history, "resume", "begin an interrupted run anew", "history:resume_run")
+    resume.add_argument("id", metavar="ID", help="the run's id, or its beginning")
+    _json(resume)
 
     delete = _command(history, "delete", "delete finished runs with their events and files", "history:delete_runs")
     delete.add_argument("ids", metavar="ID", nargs="+", help="ids of runs, or their beginnings")

@@ -4,7 +4,7 @@ from argparse import Namespace
 from collections.abc import Mapping
 from dataclasses import asdict
 
-from mcp_core.api.queue import QueuedRun, QueueSnapshot, RunningRun, WorkerProcess
+from mcp_core.api.snapshot import QueuedRun, QueueSnapshot, RunningRun, WorkerProcess
 from mcp_core.cli.output import Output, seconds
 from mcp_core.cli.session import open_client
 from mcp_core.formats import file_size

@@ -19,14 +19,14 @@ from mcp_core.types.base import BaseMCPConfig
 if TYPE_CHECKING:
     from mcp_core.api.client import MCPClient
 
-__all__ = ["exit_code", "run"]
+__all__ = ["exit_code", "follow", "run"]
 
 _STOP_SECONDS = 6.0
 """How long a run that was told to stop is waited for; the engine ends it over its head before."""
 
 
 def run(namespace: Namespace, out: Output) -> int:
-    """Run a task and print its answer; Ctrl+C cancels the run."""
+    """Run a task and print its answer; Ctrl+C cancels the run, SIGTERM lets it go on for `MCP_DRAIN_SECONDS`."""
     with open_client(namespace) as client:
         config = _config(client, namespace)
         variables = read_variables(namespace.variables, namespace.variable_files, config.variable_specs())
@@ -39,23 +39,31 @@ def run(namespace: Namespace, out: Output) -> int:
             )
         except MCPError as error:
             return _refused(client, run_id, error, out)
-        display = Display(out)
-        stopped = None
-        try:
-            with display:
-                for event in handle.events():
-                    display.show(event)
-            finished = handle.result()
-        except (KeyboardInterrupt, Terminated) as stop:
-            stopped = TERMINATED if isinstance(stop, Terminated) else CANCELLED
-            finished = _stop(handle, out)
-        code = exit_code(finished) if stopped is None or finished.status is RunStatus.SUCCEEDED else stopped
-        try:
-            _print(finished, display.shown, out)
-            out.flush()
-        except BrokenPipeError:
-            # The run has ended as it has, whether or not somebody still reads of it.
-            out.abandon()
+        return follow(client, handle, out)
+
+
+def follow(client: "MCPClient", handle: RunHandle, out: Output) -> int:
+    """Show a run as it goes on, then print its answer; returns the exit code."""
+    display = Display(out)
+    stopped = None
+    try:
+        with display:
+            for event in handle.events():
+                display.show(event)
+        finished = handle.result()
+    except KeyboardInterrupt:
+        stopped = CANCELLED
+        finished = _stop(handle, out)
+    except Terminated:
+        stopped = TERMINATED
+        finished = _drain(client, handle, out)
+    code = exit_code(finished) if stopped is None or finished.status is RunStatus.SUCCEEDED else stopped
+    try:
+        _print(finished, display.shown, out)
+        out.flush()
+    except BrokenPipeError:
+        # The run has ended as it has, whether or not somebody still reads of it.
+        out.abandon()
     return code
 
 
@@ -102,6 +110,23 @@ def _stop(handle: RunHandle, out: Output) -> Run:
     except MCPError as error:
         out.note(f"warning: {error}")
         return handle.run
+
+
+def _drain(client: "MCPClient", handle: RunHandle, out: Output) -> Run:
+    """Let the run go on for a while; then it is interrupted, or left to another process if it has not begun."""
+    last = handle.run
+    if handle.started and not last.status.is_final:
+        out.note(f"Told to end: the run may go on for {client.settings.drain_seconds:g} s.")
+        try:
+            return handle.result(timeout=client.settings.drain_seconds)
+        except MCPError:
+            last = handle.run
+        client.close(drain_seconds=0)
+        try:
+            return handle.result(timeout=0)
+        except MCPError as error:
+            out.note(f"warning: {error}")
+    return last
 
 
 def _print(run: Run, shown: str, out: Output) -> None:

@@ -30,7 +30,9 @@ _FORGOTTEN_MICROS = 86_400_000_000
 _RUNNING = RunStatus.RUNNING.value
 _QUEUED = RunStatus.QUEUED.value
 _INTERRUPTED = RunError(
-    type="RunInterruptedError", message="The process that ran it died before the run finished.", hint="Run it again."
+    type="RunInterruptedError",
+    message="The process that ran it died before the run finished.",
+    hint="Resume it: it begins anew, as another run.",
 )
 
 

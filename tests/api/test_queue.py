@@ -8,7 +8,7 @@ import pytest
 
 from mcp_core.api import queue
 from mcp_core.api.client import MCPClient
-from mcp_core.api.queue import QueueSnapshot
+from mcp_core.api.snapshot import QueueSnapshot
 from mcp_core.errors import ConfigurationError, ResourceLimitError
 from mcp_core.models import Actor, RunStatus
 from mcp_core.settings import Settings, load_settings
