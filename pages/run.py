@@ -34,21 +34,24 @@ with side:
     preview.prompt_preview(filled.config, filled.variables)
 with run_slot:
     health.local_model_notice(client, filled.config.asked_model() if filled.config else None)
-    pressed = st.button(
-        "Run",
-        icon=":material/play_arrow:",
-        type="primary",
-        shortcut="Ctrl+Enter",
-        key="run.start",
-        on_click=task_form.show_what_is_missing,
-        args=(choice,),
-    )
+    with st.container(horizontal=True, gap="small", vertical_alignment="center"):
+        pressed = st.button(
+            "Run",
+            icon=":material/play_arrow:",
+            type="primary",
+            shortcut="Ctrl+Enter",
+            key="run.start",
+            on_click=task_form.show_what_is_missing,
+            args=(choice,),
+        )
+        priority = task_form.priority_picker()
     forecast.forecast(client, filled.config, filled.variables)
 
 with right:
     if pressed and filled.config is not None and filled.variables is not None:
         try:
-            st.query_params["run"] = client.submit(filled.config, filled.variables, actor=current_actor()).id
+            handle = client.submit(filled.config, filled.variables, actor=current_actor(), priority=priority)
+            st.query_params["run"] = handle.id
         except MCPError as error:
             live.refused(error)
     if (run_id := st.query_params.get("run")) and link_check.is_run(client, run_id):

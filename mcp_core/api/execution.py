@@ -169,8 +169,7 @@ class Engine:
     def adopt(self, run_id: str) -> None:
         """Run a queued run here if the process that queued it is gone; does nothing otherwise."""
         self.start()
-        for run in self._store.adopt_queued(self.owner, 1, run_id=run_id):
-            self._adopt(run)
+        self._adopt(self._store.adopt_queued(self.owner, 1, run_id=run_id))
 
     def close(self, *, drain_seconds: float = 10.0) -> None:
         """Let running runs finish for `drain_seconds`, then stop them; queued ones stay queued for another process."""
@@ -352,10 +351,15 @@ class Engine:
 
     def _adopt_queued(self, lease_seconds: float) -> None:
         if free := self._pool.free():
-            for run in self._store.adopt_queued(self.owner, free, older_than_seconds=lease_seconds):
-                self._adopt(run)
+            self._adopt(self._store.adopt_queued(self.owner, free, older_than_seconds=lease_seconds))
 
-    def _adopt(self, run: Run) -> None:
+    def _adopt(self, runs: list[Run]) -> None:
+        # Somebody may have asked the process that is gone to cancel them.
+        unwanted = self._store.asked_to_cancel(self.owner) if runs else []
+        for run in runs:
+            self._adopt_one(run, wanted=run.id not in unwanted)
+
+    def _adopt_one(self, run: Run, *, wanted: bool) -> None:
         logger.info("Run {} was queued by a process that is gone; it goes on here.", run.id)
         try:
             refuse_masked(run)
@@ -370,6 +374,10 @@ class Engine:
         live = LiveRun(run, actor, config, variables, definition, stream=True)
         live.may_hold = True  # by the process that queued it
         if not self._take_in(live):
+            return
+        if not wanted:
+            self.cancel(run.id)
+            self._finish_stopped(live)
             return
         try:
             self._pool.put(live, self._ticket(live), beyond_limit=True)

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["cancel_runs", "delete_runs", "export_runs", "list_runs", "resume_run", "show_run"]
 
-_CANCEL_SECONDS = 10.0
-"""How long a run that was told to stop is waited for: twice as long as it may take."""
+CANCEL_SECONDS = 20.0
+"""How long a run that was told to stop is waited for: until it would be known that its process is gone."""
 
 _RIGHT = ("took", "in", "out", "cost")
 _WHOLE = ("id", "status", "created (UTC)", "cache")
@@ -106,7 +106,7 @@ def cancel_runs(namespace: Namespace, out: Output) -> int:
         asked = [run_id for run_id in ids if client.runs.cancel(run_id)]
         for run_id in asked:
             try:
-                for _ in client.runs.follow(run_id, timeout=_CANCEL_SECONDS):
+                for _ in client.runs.follow(run_id, timeout=CANCEL_SECONDS):
                     continue
             except RunTimeoutError:
                 continue  # its process may be gone, or held up: how the run stands is printed below

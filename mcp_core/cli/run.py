@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["exit_code", "follow", "run"]
 
-_STOP_SECONDS = 6.0
+_STOP_SECONDS = 30.0
 """How long a run that was told to stop is waited for; the engine ends it over its head before."""
 
 

@@ -1,19 +1,20 @@
 """What can be done with a run: repeat it, take it along, send it on, change it."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import streamlit as st
 
 from mcp_core.api.client import MCPClient
+from mcp_core.api.handle import RunHandle
 from mcp_core.errors import MCPError
-from mcp_core.models import Run, RunEvent
+from mcp_core.models import Run, RunEvent, RunStatus
 from mcp_core.ui import links, snippets, text
 from mcp_core.ui.choices import tasks_of
 from mcp_core.ui.client import current_actor
 from mcp_core.ui.live import refused
 
-__all__ = ["exchange_of", "exchange_view", "repeat", "run_actions"]
+__all__ = ["exchange_of", "exchange_view", "repeat", "resume", "run_actions"]
 
 
 def run_actions(client: MCPClient, run: Run, *, key: str = "run", form_link: Mapping[str, str] | None = None) -> None:
@@ -23,6 +24,15 @@ def run_actions(client: MCPClient, run: Run, *, key: str = "run", form_link: Map
         form_link: query parameters of the run form, where that is on the page already.
     """
     with st.container(horizontal=True, gap="small"):
+        if run.status is RunStatus.INTERRUPTED and st.button(
+            "Resume",
+            icon=":material/resume:",
+            type="primary",
+            key=f"{key}.resume",
+            help="Begins anew as another run, linked to this one; pressed twice, it is the same one. What models have "
+            "answered before comes from the cache.",
+        ):
+            resume(client, run)
         if st.button("Run again", icon=":material/replay:", key=f"{key}.again"):
             repeat(client, run)
         if st.button(
@@ -46,8 +56,17 @@ def run_actions(client: MCPClient, run: Run, *, key: str = "run", form_link: Map
 
 def repeat(client: MCPClient, run: Run, *, cache: str | None = None) -> None:
     """Start the same run again and show the new one on this page."""
+    _go_to(lambda: client.runs.repeat(run.id, actor=current_actor(), cache=cache))
+
+
+def resume(client: MCPClient, run: Run) -> None:
+    """Begin an interrupted run anew and show the new one on this page."""
+    _go_to(lambda: client.runs.resume(run.id, actor=current_actor()))
+
+
+def _go_to(start: Callable[[], RunHandle]) -> None:
     try:
-        handle = client.runs.repeat(run.id, actor=current_actor(), cache=cache)
+        handle = start()
     except MCPError as error:
         refused(error)
         return

@@ -10,6 +10,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from mcp_core.api.client import MCPClient
 from mcp_core.errors import MCPError
+from mcp_core.models import PRIORITIES, Priority
 from mcp_core.types.base import BaseMCPConfig
 from mcp_core.types.variables import FIELD_PREFIX, VariableSpec, validate_variables, variables_model
 from mcp_core.ui import link_notes, state, text
@@ -18,7 +19,7 @@ from mcp_core.ui.client import current_actor
 from mcp_core.ui.forms import load, model_form, register_widget, reveal
 from mcp_core.ui.model_picker import render_model
 
-__all__ = ["Filled", "fill", "show_what_is_missing", "task_form", "task_picker"]
+__all__ = ["Filled", "fill", "priority_picker", "show_what_is_missing", "task_form", "task_picker"]
 
 register_widget("model", render_model)
 
@@ -81,6 +82,20 @@ def task_picker(client: MCPClient) -> TaskChoice:
     for name, reason in broken_tasks_of(client).items():
         st.warning(text.escape(reason), title=f"{text.escape(name)} is left out", icon=":material/warning:")
     return choice_of(client, chosen)
+
+
+def priority_picker() -> Priority:
+    """How soon the run is taken from the queue."""
+    return st.selectbox(
+        "Priority",
+        PRIORITIES,
+        index=PRIORITIES.index("normal"),
+        key="run.priority",
+        format_func=lambda priority: f"{priority.capitalize()} priority",
+        label_visibility="collapsed",
+        width=170,
+        help="How soon it is taken from the queue where runs wait.",
+    )
 
 
 def task_form(

@@ -58,7 +58,7 @@ def running_app(data_dir: Path, **settings: str) -> Iterator[App]:
     with subprocess.Popen(command, cwd=ROOT, env=environ, stdout=log, stderr=log) as server:
         url = f"http://127.0.0.1:{port}"
         try:
-            _wait_until_healthy(url, server)
+            wait_until_healthy(url, server)
             yield App(url, data_dir)
         finally:
             server.terminate()
@@ -69,7 +69,8 @@ def running_app(data_dir: Path, **settings: str) -> Iterator[App]:
             log.close()
 
 
-def _wait_until_healthy(url: str, server: "subprocess.Popen[bytes]") -> None:
+def wait_until_healthy(url: str, server: "subprocess.Popen[bytes]") -> None:
+    """Wait until an app answers; it has a minute."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and server.poll() is None:
         try:

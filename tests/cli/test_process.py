@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from mcp_core.cli import history
 from tests.cli.conftest import ROOT, Result
 from tests.cli.server import ModelServer
 
@@ -66,21 +67,81 @@ def test_a_pipe_gets_the_answer_as_it_is(spawn: Spawn, task: Path, model_server:
     assert not model_server.requests[0].get("stream")
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_cancels_the_run(
-    spawn: Spawn, cli: Cli, task: Path, model_server: ModelServer, number: signal.Signals, code: int
+@pytest.mark.parametrize(
+    ("number", "code", "status", "error"),
+    [
+        (signal.SIGINT, 130, "cancelled", "RunCancelledError"),
+        (signal.SIGTERM, 143, "interrupted", "RunInterruptedError"),
+    ],
+    ids=["SIGINT", "SIGTERM"],
+)
+def test_a_signal_ends_the_run(
+    spawn: Spawn,
+    cli: Cli,
+    task: Path,
+    model_server: ModelServer,
+    number: signal.Signals,
+    code: int,
+    status: str,
+    error: str,
 ) -> None:
     model_server.hold.clear()
-    process = spawn("run", "shorten", "--var", "text=x", "--json")
-    assert model_server.asked.wait(20)
+    process = spawn("run", "shorten", "--var", "text=x", "--json", **_environment(MCP_DRAIN_SECONDS="0.1"))
+    assert model_server.asked.wait(60)
     process.send_signal(number)
-    out, errors = process.communicate(timeout=20)
+    out, errors = process.communicate(timeout=60)
     assert process.returncode == code
     run = json.loads(out)
-    assert run["status"] == "cancelled"
-    assert run["error"]["type"] == "RunCancelledError"
+    assert run["status"] == status
+    assert run["error"]["type"] == error
     assert "Traceback" not in errors
     assert cli("history", "show", run["id"], "--json").json == run
+
+
+def test_a_run_that_ends_while_the_command_drains_is_whole(spawn: Spawn, task: Path, model_server: ModelServer) -> None:
+    model_server.hold.clear()
+    process = spawn("run", "shorten", "--var", "text=x", "--json", **_environment(MCP_DRAIN_SECONDS="60"))
+    assert model_server.asked.wait(60)
+    process.send_signal(signal.SIGTERM)
+    assert process.stderr is not None
+    assert "Told to end: the run may go on for 60 s.\n" in process.stderr  # reads as far as that
+    model_server.hold.set()
+    out, _ = process.communicate(timeout=60)
+    run = json.loads(out)
+    assert (process.returncode, run["status"], run["output"]["text"]) == (0, "succeeded", "A short answer.")
+
+
+def test_an_interrupted_run_is_resumed_once(spawn: Spawn, cli: Cli, task: Path, model_server: ModelServer) -> None:
+    model_server.hold.clear()
+    process = spawn("run", "shorten", "--var", "text=x", "--json", **_environment(MCP_DRAIN_SECONDS="0"))
+    assert model_server.asked.wait(60)
+    process.terminate()
+    first = json.loads(process.communicate(timeout=60)[0])
+    model_server.hold.set()
+    resumed = [cli("history", "resume", first["id"], "--json") for _ in range(2)]
+    assert [done.code for done in resumed] == [0, 0]
+    assert resumed[0].json == resumed[1].json
+    run = resumed[0].json
+    assert (run["status"], run["retry_of"], run["output"]["text"]) == ("succeeded", first["id"], "A short answer.")
+    refused = cli("history", "resume", run["id"], "--json")
+    assert refused.code == 2
+    assert "only an interrupted one can be resumed" in refused.json["error"]["message"]
+
+
+def test_the_run_of_another_command_is_cancelled(
+    spawn: Spawn, cli: Cli, task: Path, model_server: ModelServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history, "CANCEL_SECONDS", 600.0)
+    model_server.hold.clear()
+    process = spawn("run", "shorten", "--var", "text=x", "--json", "--run-id", "mine")
+    assert model_server.asked.wait(60)
+    done = cli("history", "cancel", "mine", "--json")
+    assert (done.code, [run["status"] for run in done.json["runs"]]) == (0, ["cancelled"])
+    out, _ = process.communicate(timeout=60)
+    assert (process.returncode, json.loads(out)) == (130, done.json["runs"][0])
+    again = cli("history", "cancel", "mine")
+    assert (again.code, again.out) == (0, "mine\tcancelled\n")
+    assert "had ended before" in again.err
 
 
 def test_a_closed_pipe_is_no_error(spawn: Spawn, cli: Cli, task: Path) -> None:

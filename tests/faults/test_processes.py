@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from mcp_core.api import pulse
+from mcp_core.api.handle import RunHandle
 from mcp_core.models import Run, RunStatus
 from tests.faults.conftest import QUESTION, Place, ask, until
 from tests.faulty import Answer, Connection, chat
@@ -181,6 +182,132 @@ def _remembered(place: Place) -> int:
             return int(cache.execute("SELECT entries FROM totals").fetchone()[0])
         except sqlite3.OperationalError:
             return 0
+
+
+def test_killed_and_resumed_by_two_at_once(place: Place, quick: None) -> None:
+    place.server.script(held := Held(chat("never heard")))
+    child = place.start(BEGIN + "print('\"%s\"' % begin('a').id, flush=True)\nsys.stdin.read()\n")
+    run_id = heard(child)
+    assert held.asked.wait(60)
+    kill(child)
+    held.go.set()
+    settled(place, (run_id, RunStatus.INTERRUPTED), calls={"a": 1})
+    panels = [place.open() for _ in range(2)]
+    handles: list[RunHandle] = []
+    threads = [
+        threading.Thread(target=lambda panel=panel: handles.append(panel.runs.resume(run_id)))
+        for panel in panels
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    (resumed,) = {handle.id for handle in handles}
+    run = handles[0].result(60)
+    assert (run.status, run.retry_of) == (RunStatus.SUCCEEDED, run_id)
+    assert place.server.calls == 2
+    place.settle(panels[0], [panels[0].runs.get(run_id), panels[0].runs.get(resumed)])
+
+
+QUEUES = (
+    BEGIN.replace("MCPClient()", 'MCPClient(load_settings({**os.environ, "MCP_WORKERS": "1", **LIMITS}))').replace(
+        "import sys", "import os, signal, sys\nfrom mcp_core.settings import load_settings\nLIMITS = {}"
+    )
+    + """
+from mcp_core.api.workers import WorkerPool
+
+close = WorkerPool.close
+def told(pool):
+    left = close(pool)
+    print('"draining"', flush=True)
+    return left
+WorkerPool.close = told
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(3))
+with panel:
+    first = begin("running")
+    second = begin("queued")
+    print('["%s", "%s"]' % (first.id, second.id), flush=True)
+    sys.stdin.read()
+"""
+)
+
+
+def test_told_to_end_and_done_in_time(place: Place, quick: None) -> None:
+    place.server.script(held := Held(chat("in time")))
+    child = place.start(QUEUES.replace("LIMITS = {}", "LIMITS = {'MCP_DRAIN_SECONDS': '300'}"))
+    running, queued = heard(child)
+    assert held.asked.wait(60)
+    child.send_signal(signal.SIGTERM)
+    assert heard(child) == "draining"
+    held.go.set()
+    child.communicate(timeout=60)
+    assert child.returncode == 3
+    with place.open() as panel:
+        assert panel.runs.get(running).output.text == "in time"
+        assert panel.runs.get(queued).status is RunStatus.QUEUED
+    settled(
+        place,
+        (running, RunStatus.SUCCEEDED),
+        (queued, RunStatus.SUCCEEDED),
+        calls={"running": 1, "queued": 1},
+    )
+
+
+def test_told_to_end_and_not_done_in_time(place: Place, quick: None) -> None:
+    place.server.script(held := Held(chat("never heard")))
+    child = place.start(QUEUES.replace("LIMITS = {}", "LIMITS = {'MCP_DRAIN_SECONDS': '0.2'}"))
+    running, queued = heard(child)
+    assert held.asked.wait(60)
+    child.send_signal(signal.SIGTERM)
+    child.communicate(timeout=60)
+    held.go.set()
+    settled(
+        place,
+        (running, RunStatus.INTERRUPTED),
+        (queued, RunStatus.SUCCEEDED),
+        calls={"running": 1, "queued": 1},
+    )
+
+
+def test_cancelled_by_another_process(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pulse, "LEASE_SECONDS", 600.0)  # however slow the machine, nobody is taken for dead
+    place.server.default = held = Held(chat("never wanted"))
+    child = place.start(QUEUES)
+    running, queued = heard(child)
+    assert held.asked.wait(60)
+    panel = place.open()
+    for run_id in (queued, running):
+        assert panel.runs.cancel(run_id)
+    until(lambda: all(panel.runs.get(run_id).status.is_final for run_id in (queued, running)), 60)
+    events = {run_id: panel.runs.events(run_id) for run_id in (queued, running)}
+    held.go.set()
+    child.send_signal(signal.SIGTERM)
+    child.communicate(timeout=60)
+    runs = [panel.runs.get(run_id) for run_id in (running, queued)]
+    assert [run.status for run in runs] == [RunStatus.CANCELLED] * 2
+    assert [run.started_at is None for run in runs] == [False, True]
+    assert {run_id: panel.runs.events(run_id) for run_id in events} == events, "nothing is written afterwards"
+    place.settle(panel, runs)
+
+
+def test_killed_after_it_was_asked_to_cancel(place: Place, quick: None) -> None:
+    """Whoever takes a queued run over finds the request, and asks no model."""
+    place.server.default = held = Held(chat("never wanted"))
+    child = place.start(QUEUES)
+    running, queued = heard(child)
+    assert held.asked.wait(60)
+    child.send_signal(signal.SIGSTOP)
+    panel = place.open()
+    assert panel.runs.cancel(queued)
+    kill(child)
+    held.go.set()
+    settled(
+        place,
+        (running, RunStatus.INTERRUPTED),
+        (queued, RunStatus.CANCELLED),
+        calls={"running": 1},
+    )
 
 
 def test_killed_and_killed_again(place: Place, quick: None) -> None:
