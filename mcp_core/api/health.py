@@ -8,7 +8,8 @@ from loguru import logger
 from pydantic_core import to_jsonable_python
 
 from mcp_core.api.machine import Machine, Processors, machine
-from mcp_core.api.queue import QueueService, QueueSnapshot
+from mcp_core.api.queue import QueueService
+from mcp_core.api.snapshot import QueueSnapshot
 from mcp_core.api.trouble import Trouble, troubles
 from mcp_core.errors import ConfigurationError
 from mcp_core.models import Actor, Outage, utcnow

@@ -11,7 +11,7 @@ from mcp_core.formats import count, file_size, moment, ratio
 if TYPE_CHECKING:
     from mcp_core.api.health import Health
     from mcp_core.api.machine import Machine
-    from mcp_core.api.queue import QueueSnapshot
+    from mcp_core.api.snapshot import QueueSnapshot
     from mcp_core.providers.rates import Headroom
     from mcp_core.providers.registry import ProviderInfo
 

@@ -5,7 +5,7 @@ from typing import Final
 import streamlit as st
 
 from mcp_core.api.client import MCPClient
-from mcp_core.api.queue import QueuedRun, QueueSnapshot, RunningRun, WorkerProcess
+from mcp_core.api.snapshot import QueuedRun, QueueSnapshot, RunningRun, WorkerProcess
 from mcp_core.errors import MCPError
 from mcp_core.models import Actor
 from mcp_core.ui import text
