@@ -10,6 +10,7 @@ from loguru import logger
 from mcp_core.api.endings import Endings
 from mcp_core.api.live import LiveRun
 from mcp_core.errors import StoreError
+from mcp_core.models import RunStatus
 from mcp_core.store import ProcessLoad, Store
 
 __all__ = ["FLUSH_SECONDS", "GRACE_SECONDS", "HEARTBEAT_SECONDS", "LEASE_SECONDS", "REQUESTS_SECONDS", "Pulse"]
@@ -110,8 +111,10 @@ class Pulse:
         self._told = {run_id: since for run_id, since in self._told.items() if run_id in open_ids}
 
     def _flush(self, live: list[LiveRun]) -> None:
+        old = time.monotonic() - FLUSH_SECONDS
         for run in live:
-            if events := run.events.unstored():
+            # Most runs are over before the next beat, and their end stores all events at once.
+            if run.run.status is not RunStatus.QUEUED and run.began < old and (events := run.events.unstored()):
                 # All of them in one transaction: with hundreds of runs in the queue, one each would hold up the work.
                 self._store.add_events(run.run.id, events, wait=False)
         self._store.flush()

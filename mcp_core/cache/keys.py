@@ -8,11 +8,14 @@ import hashlib
 import hmac
 import json
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import TypeAlias, Union
 
 from mcp_core.errors import ConfigurationError
 
 __all__ = ["JsonValue", "cache_key", "changed_parts", "explained_key", "fingerprint", "part_digests"]
+
+_REMEMBERED_LENGTH = 200
 
 JsonValue: TypeAlias = Union[str, int, float, bool, Sequence["JsonValue"], Mapping[str, "JsonValue"], None]  # noqa: UP007
 """Anything JSON can say. Read-only types, so that a `dict[str, list[str]]` is one as well."""
@@ -42,7 +45,7 @@ def explained_key(parts: Mapping[str, JsonValue]) -> tuple[str, dict[str, str]]:
     Raises:
         ConfigurationError: a part is not JSON.
     """
-    hashes = {name: hashlib.sha256(_canonical(value)).hexdigest() for name, value in parts.items()}
+    hashes = {name: _hash(value) for name, value in parts.items()}
     # Names are written as JSON: no name can look like the end of another part.
     key = hashlib.sha256(_canonical(hashes)).hexdigest()
     return key, {name: value[:8] for name, value in hashes.items()}
@@ -66,6 +69,18 @@ def fingerprint(secret: str, *, key: bytes) -> str:
             field="MCP_MASTER_KEY",
         )
     return hmac.digest(key, secret.encode("utf-8", "surrogatepass"), "sha256")[:8].hex()
+
+
+def _hash(value: JsonValue) -> str:
+    if value is None or isinstance(value, int | float) or (isinstance(value, str) and len(value) <= _REMEMBERED_LENGTH):
+        return _remembered_hash(value)
+    return hashlib.sha256(_canonical(value)).hexdigest()
+
+
+# Most parts (names, sampling settings, fingerprints) are the same from call to call. Typed: True is not 1.
+@lru_cache(maxsize=4096, typed=True)
+def _remembered_hash(value: str | float | None) -> str:
+    return hashlib.sha256(_canonical(value)).hexdigest()
 
 
 def _canonical(value: JsonValue) -> bytes:

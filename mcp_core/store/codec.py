@@ -10,9 +10,10 @@ from typing import Any, TypeAlias
 from pydantic_core import PydanticSerializationError, to_json, to_jsonable_python
 
 from mcp_core.errors import StoreError
-from mcp_core.models import CacheOutcome, Run, RunEvent, RunOutput, Usage
+from mcp_core.models import CacheOutcome, Run, RunEvent, RunOutput, RunStatus, Usage
 
 __all__ = [
+    "OPEN",
     "Row",
     "dumps",
     "event_row",
@@ -29,6 +30,9 @@ __all__ = [
 ]
 
 Row: TypeAlias = dict[str, Any]
+
+OPEN = (RunStatus.QUEUED.value, RunStatus.RUNNING.value)
+"""States, as they are stored, of a run that is not over."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)

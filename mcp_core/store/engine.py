@@ -1,7 +1,7 @@
 """Connections to the history's database, and what its failures mean."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +46,7 @@ class Database:
         engine: pool of connections; on SQLite they are in autocommit mode and transactions begin by statement.
         path: the file; None for a server.
         place: where it is, for people: a path or `host:port/database`, never a password.
+        before_reading: given a reader's connection first, to see that the reader misses nothing.
     """
 
     def __init__(self, engine: Engine, *, path: Path | None, place: str) -> None:
@@ -54,6 +55,7 @@ class Database:
         self.place = place
         self.is_sqlite = path is not None
         dbapi = engine.dialect.loaded_dbapi
+        self.before_reading: Callable[[Connection], None] = lambda _: None
         self._closed = False
         self._held: PoolProxiedConnection | None = None
         self.dbapi_error: type[Exception] = dbapi.Error
@@ -67,6 +69,7 @@ class Database:
             raise self.closed_error()
         try:
             with self._reader.connect() as connection:
+                self.before_reading(connection)
                 yield connection
         except (SQLAlchemyError, self.dbapi_error) as error:
             raise self.explain(error, "read") from error

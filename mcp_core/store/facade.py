@@ -7,8 +7,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from sqlalchemy import func, select, text
+from loguru import logger
+from sqlalchemy import Connection, func, select, text
 
+from mcp_core.errors import StoreError
 from mcp_core.models import Artifact, Run, RunEvent, RunStatus
 from mcp_core.store.artifacts import Artifacts
 from mcp_core.store.budget_shapes import Settlement
@@ -25,12 +27,12 @@ from mcp_core.store.outages import Outages
 from mcp_core.store.preferences import Preferences
 from mcp_core.store.queries import Queries
 from mcp_core.store.rollups import Rollups, RollupStatements
-from mcp_core.store.runs import RunStatements, SaveRun, add_events, create_run, delete_runs
+from mcp_core.store.runs import RunStatements, SaveRun, add_events, create_run, delete_runs, spread_journal
 from mcp_core.store.schema import runs
 from mcp_core.store.standing import OpenRun, Process, ProcessLoad
 from mcp_core.store.tables import runs_frame, runs_page
 from mcp_core.store.trouble import TroubleQueries
-from mcp_core.store.writer import Writer
+from mcp_core.store.writer import Operation, Writer
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,6 +60,7 @@ class Store:
             self._statements = RunStatements(engine)
             rollups = RollupStatements(engine)
             self._writer = Writer(self._database, lambda: Rollups(rollups))
+            self._database.before_reading = self._before_reading
             self.budgets = Budgets(self._database, self._writer)
             self._leases = Leases(self._database, self._writer, self._statements, self.budgets.money)
             self._open_runs = OpenRuns(self._database, self._writer, self._statements)
@@ -65,7 +68,7 @@ class Store:
             self._preferences = Preferences(self._database, self._writer)
             self.trouble = TroubleQueries(self._database)
             self.outages = Outages(self._database, self._writer)
-            self._artifacts = Artifacts(self._database, self._writer)
+            self._artifacts = Artifacts(self._database, self._writer, self._statements)
             self._queries = Queries(self._database)
             self._dashboards = Dashboards(self._database)
         except BaseException:
@@ -86,8 +89,21 @@ class Store:
             self._database.close()
 
     def flush(self) -> None:
-        """Write what was left for later by `wait=False`."""
+        """Write what was left for later by `wait=False`, and put what was written in haste in its place."""
         self._writer.flush()
+        if self._statements.journal.is_due():
+            self._writer.run_alone(self._spread())
+
+    def _before_reading(self, reader: Connection) -> None:
+        if self._statements.journal.has_lines(reader):
+            try:
+                self._writer.run_alone(self._spread())
+            except StoreError as error:
+                # A disk without room can still be read: what is newest is then missing, and kept.
+                logger.warning("The newest runs cannot be shown: {}", error)
+
+    def _spread(self) -> Operation[None, Rollups]:
+        return Operation(lambda transaction, rollups: spread_journal(self._statements, transaction, rollups))
 
     # Writing runs
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from sqlalchemy import Engine, Table
 
-from mcp_core.models import Run, RunStatus
-from mcp_core.store.codec import plain, provider_of, to_micros
+from mcp_core.models import RunStatus
+from mcp_core.store.codec import Row, loads
 from mcp_core.store.schema import rollup_errors, rollup_latency, rollup_runs, runs
 from mcp_core.store.statements import Statement, Transaction, insert
 
@@ -60,14 +60,14 @@ def _micros(seconds: float | None) -> int:
     return 0 if seconds is None or not math.isfinite(seconds) else round(max(0.0, seconds) * 1e6)
 
 
-def _nano(amount: Decimal | None) -> int:
-    return 0 if amount is None else int((amount * NANO).to_integral_value(ROUND_HALF_EVEN))
+def _nano(amount: str | None) -> int:
+    return 0 if amount is None else int((Decimal(amount) * NANO).to_integral_value(ROUND_HALF_EVEN))
 
 
-def _was_answered(run: Run) -> bool:
+def _was_answered(row: Row) -> bool:
     """Whether a model gave an answer that has a price, known or not."""
-    used = run.usage.input_tokens or run.usage.output_tokens
-    return bool(used) or any(attempt.status == 200 for attempt in run.attempts)
+    used = row["input_tokens"] or row["output_tokens"]
+    return bool(used) or any(attempt["status"] == 200 for attempt in loads(row["attempts"]) or ())
 
 
 class RollupStatements:
@@ -94,17 +94,16 @@ class Rollups:
         self._latency: list[tuple[tuple[Any, ...], tuple[int, ...]]] = []
         self._errors: list[tuple[tuple[Any, ...], tuple[int, ...]]] = []
 
-    def add(self, run: Run, stored_bytes: int = 0) -> None:
-        """Count a run that has just become final, and what is kept of it."""
-        hour = hour_of(to_micros(run.finished_at or run.created_at))
-        provider, model = plain(provider_of(run.model) or ""), plain(run.model or "")
-        kind = plain(run.type)
-        duration = run.duration_seconds
-        outcome = run.cache.outcome
-        failed = run.status in ERRORS
+    def add(self, row: Row) -> None:
+        """Count the run of a row of `runs` that has just become final, and what is kept of it."""
+        at = row["created_at"] if row["finished_at"] is None else row["finished_at"]
+        hour = hour_of(at)
+        kind, provider, model = row["type"], row["provider"] or "", row["model"] or ""
+        status, duration, outcome = row["status"], row["duration_seconds"], row["cache_outcome"]
+        failed = status in ERRORS
         self._runs.append(
             (
-                (hour, kind, provider, model, plain(run.name), plain(run.actor_id), run.status.value),
+                (hour, kind, provider, model, row["name"], row["actor_id"], status),
                 (
                     1,
                     int(outcome == "hit"),
@@ -112,23 +111,22 @@ class Rollups:
                     int(outcome == "stale"),
                     int(outcome == "bypass"),
                     int(failed),
-                    run.usage.input_tokens,
-                    run.usage.output_tokens,
-                    _nano(run.cost_usd),
-                    int(run.cost_usd is None and _was_answered(run)),
-                    _nano(run.cache.saved_usd),
-                    _micros(run.cache.saved_seconds),
+                    row["input_tokens"],
+                    row["output_tokens"],
+                    _nano(row["cost_usd"]),
+                    int(row["cost_usd"] is None and _was_answered(row)),
+                    _nano(row["saved_usd"]),
+                    _micros(row["saved_seconds"]),
                     _micros(duration),
-                    stored_bytes,
+                    row["stored_bytes"],
                 ),
             )
         )
-        if duration is not None and run.status in _TIMED:
+        if duration is not None and status in _TIMED:
             cached = int(outcome in ("hit", "stale"))
             self._latency.append(((hour, kind, provider, model, cached, bucket_of(duration)), (1,)))
         if failed:
-            error = plain(run.error.type) if run.error is not None else run.status.value
-            self._errors.append(((hour, error, kind, provider, model), (1,)))
+            self._errors.append(((hour, row["error_type"] or status, kind, provider, model), (1,)))
 
     def forget_bytes(self, row: Mapping[str, Any]) -> None:
         """A run is gone: what was kept of it is not any more, while its figures stay. `row` has the columns `KEPT`."""

@@ -3,19 +3,20 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from loguru import logger
 from sqlalchemy import Engine, and_, bindparam, delete, or_, select
 
 from mcp_core.errors import StoreError
-from mcp_core.models import Run, RunEvent, RunStatus
-from mcp_core.store.codec import event_row, run_row
+from mcp_core.models import Run, RunEvent
+from mcp_core.store.codec import OPEN, Row, event_row, run_row
+from mcp_core.store.journal import Journal
 from mcp_core.store.rollups import KEPT, Rollups
 from mcp_core.store.schema import run_events, runs
 from mcp_core.store.statements import Statement, Transaction, insert
 from mcp_core.store.writer import Operation
 
-__all__ = ["OPEN", "TOKEN", "RunStatements", "SaveRun", "add_events", "create_run", "delete_runs"]
+__all__ = ["OPEN", "TOKEN", "RunStatements", "SaveRun", "add_events", "create_run", "delete_runs", "spread_journal"]
 
-OPEN = (RunStatus.QUEUED.value, RunStatus.RUNNING.value)
 
 # Set once, when a run is first stored: what it is and who asked. Leaving them alone spares their indexes.
 _FIXED = frozenset(
@@ -28,6 +29,7 @@ class RunStatements:
     """The statements of this module, compiled once."""
 
     def __init__(self, engine: Engine) -> None:
+        self.journal = Journal(engine)
         new = insert(runs, engine)
         self.create = Statement(new.on_conflict_do_nothing(index_elements=[runs.c.id]), engine)
         self.save = Statement(
@@ -94,21 +96,46 @@ class SaveRun(Operation[bool, Rollups]):
         return True
 
     def _save(self, transaction: Transaction, rollups: Rollups) -> bool:
-        row = run_row(self._run)
-        is_final = self._run.status.is_final
-        if is_final:
+        run, row = self._run, run_row(self._run)
+        if run.status.is_final:
             row["stored_bytes"] += self._artifact_bytes
-        if not transaction.execute(self._statements.save, row):
-            return False
-        if is_final:
-            transaction.execute(self._statements.drop_tokens, {"run_id": self._run.id, "kind": TOKEN})
-            rollups.add(self._run, row["stored_bytes"])
-        rows = [event_row(event) for event in self._events if not (is_final and event.kind == TOKEN)]
-        if rows:
-            transaction.execute_many(self._statements.add_event, rows)
-        if self._settle is not None:
+        events = [event_row(event) for event in self._events if not (run.status.is_final and event.kind == TOKEN)]
+        stored = self._journalled(transaction, row, events)
+        if stored is None:
+            spread_journal(self._statements, transaction, rollups)
+            stored = _store(self._statements, transaction, rollups, row, events)
+        if stored and self._settle is not None:
             self._settle(transaction)
-        return True
+        return stored
+
+    def _journalled(self, transaction: Transaction, row: Row, events: Sequence[Row]) -> bool | None:
+        """Whether the journal took the record; None where it has to go to its tables at once."""
+        if not self._statements.journal.takes(self._run):
+            return None
+        try:
+            return self._statements.journal.add(transaction, row, events)
+        except StoreError as error:
+            logger.debug("Run {} is stored at once: {}", self._run.id, error)
+            return None
+
+
+def _store(
+    statements: RunStatements, transaction: Transaction, rollups: Rollups, row: Row, events: Sequence[Row]
+) -> bool:
+    """Put a record and events into their tables; False where the rules of `runs` refuse it."""
+    if not transaction.execute(statements.save, row):
+        return False
+    if row["status"] not in OPEN:
+        transaction.execute(statements.drop_tokens, {"run_id": row["id"], "kind": TOKEN})
+        rollups.add(row)
+    if events:
+        transaction.execute_many(statements.add_event, events)
+    return True
+
+
+def spread_journal(statements: RunStatements, transaction: Transaction, rollups: Rollups) -> None:
+    """Put what the journal has into its tables. Due before anything but the record of a run is written or read."""
+    statements.journal.spread(transaction, lambda row, events: _store(statements, transaction, rollups, row, events))
 
 
 def create_run(statements: RunStatements, run: Run) -> Operation[bool, Rollups]:
@@ -116,9 +143,10 @@ def create_run(statements: RunStatements, run: Run) -> Operation[bool, Rollups]:
     row = run_row(run)
 
     def apply(transaction: Transaction, rollups: Rollups) -> bool:
+        spread_journal(statements, transaction, rollups)
         created = transaction.execute(statements.create, row) == 1
         if created and run.status.is_final:
-            rollups.add(run, row["stored_bytes"])
+            rollups.add(row)
         return created
 
     return Operation(apply, key=run.id)
@@ -131,7 +159,8 @@ def add_events(statements: RunStatements, run_id: str, events: Sequence[RunEvent
         if row["run_id"] != run_id:
             raise StoreError(f"An event of run {row['run_id']} cannot be stored with run {run_id}.")
 
-    def apply(transaction: Transaction, _: Rollups) -> None:
+    def apply(transaction: Transaction, rollups: Rollups) -> None:
+        spread_journal(statements, transaction, rollups)
         found = transaction.fetch(statements.status, {"run_id": run_id})
         if not found:
             raise StoreError(f"Events of run {run_id} cannot be stored: there is no such run.")
@@ -147,6 +176,7 @@ def delete_runs(statements: RunStatements, run_ids: Sequence[str]) -> Operation[
     """Delete final runs with their events and artifacts; the result is how many there were."""
 
     def apply(transaction: Transaction, rollups: Rollups) -> int:
+        spread_journal(statements, transaction, rollups)
         count = 0
         for run_id in run_ids:
             kept = transaction.fetch(statements.kept, {"run_id": run_id})

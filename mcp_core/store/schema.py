@@ -10,6 +10,7 @@ reservations along. In `runs` the short columns come first, so that a scan need 
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     Float,
     ForeignKey,
@@ -32,6 +33,7 @@ __all__ = [
     "budgets",
     "cancellations",
     "drafts",
+    "journal",
     "leases",
     "metadata",
     "outages",
@@ -43,7 +45,7 @@ __all__ = [
     "runs",
 ]
 
-SCHEMA_VERSION = "0005"
+SCHEMA_VERSION = "0006"
 """Newest migration this code knows."""
 
 metadata = MetaData()
@@ -131,6 +133,18 @@ Index(
     runs.c.created_at,
     sqlite_where=text("cache_key IS NOT NULL"),
     postgresql_where=text("cache_key IS NOT NULL"),
+)
+
+# Written on SQLite alone; see `mcp_core.store.journal`.
+journal = Table(
+    "journal",
+    metadata,
+    Column("seq", Integer, primary_key=True),
+    Column("run_id", Id, nullable=False, index=True),
+    Column("owner", Id),
+    Column("final", Boolean, nullable=False),
+    Column("record", Text, nullable=False),
+    Column("events", Text),
 )
 
 run_events = Table(

@@ -48,6 +48,12 @@ class Operation(Generic[T, C]):
         self.value: T | None = None
         self.error: MCPError | None = None
 
+    def outcome(self) -> T:
+        """What `apply` returned, once it is done. Raises `StoreError` where it could not be."""
+        if self.error is not None:
+            raise self.error
+        return self.value  # type: ignore[return-value]  # it is set: done, and without an error
+
     def absorb(self, earlier: "Operation[Any, C]") -> bool:  # noqa: ARG002  (kinds of operation that can, override it)
         """Take over the work of `earlier`, of the same key; False where both have to be done."""
         return False
@@ -78,9 +84,18 @@ class Writer(Generic[C]):
             if not operation.done:
                 self._check_open()
                 self._drain()
-        if operation.error is not None:
-            raise operation.error
-        return operation.value  # type: ignore[return-value]  # it is set: done, and without an error
+        return operation.outcome()
+
+    def run_alone(self, operation: Operation[T, C]) -> T:
+        """Do it on this thread, in a transaction of its own: for work that nobody else should be kept busy with.
+
+        Raises:
+            StoreError: it could not be written.
+        """
+        with self._lock:
+            self._check_open()
+            self._write([[operation]])
+        return operation.outcome()
 
     def defer(self, operation: Operation[Any, C]) -> None:
         """Leave it to the next writer or `flush`; a failure is logged as WARNING."""
