@@ -289,7 +289,8 @@ def _texts(value: Any, *, secret: bool = False) -> Iterator[tuple[bool, str]]:
 
 def _secrets(directory: Path) -> Mapping[str, Any]:
     for path in (directory / ".streamlit" / "secrets.toml", Path.home() / ".streamlit" / "secrets.toml"):
-        if path.is_file():
+        # `Path.is_file` fails where the directory may not be entered, as a service's home often may not.
+        if os.path.isfile(path):  # noqa: PTH113
             try:
                 return tomllib.loads(path.read_text("utf-8"))
             except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:

@@ -166,9 +166,9 @@ def test_history_locked_while_the_answer_comes(place: Place, impatient: None) ->
     handle = panel.submit(QUESTION, {"n": "a"}, stream=False)
     run = handle.result(30)
     assert (run.status, run.output.text) == (RunStatus.SUCCEEDED, "late")
-    stored = panel.store.get_run(run.id)
-    assert stored is not None
-    assert stored.status is RunStatus.RUNNING
+    with closing(sqlite3.connect(place.data / "history.db")) as history:
+        # On record as begun, and where it stays until the file can be written again.
+        assert history.execute("SELECT final FROM journal WHERE run_id = ?", (run.id,)).fetchall() == [(0,)]
     assert panel.runs.get(run.id) == run
     lock.__exit__()
     place.settle(panel, [run])
