@@ -8,12 +8,13 @@ import threading
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mcp_core.api.client import MCPClient
 from mcp_core.settings import load_settings
-from mcp_core.store.engine import Database
+from mcp_core.store.writer import Operation, Writer
 from mcp_core.types.llm_prompt import LLMPromptConfig
 from tests.faulty import FaultyServer
 
@@ -39,42 +40,39 @@ def panel(tmp_path: Path, server: FaultyServer) -> Iterator[MCPClient]:
 
 
 @pytest.fixture
-def transactions(monkeypatch: pytest.MonkeyPatch) -> list[object]:
-    """The writing transactions that this thread has begun so far: those that a caller waits for."""
-    begun: list[object] = []
-    begin = Database.begin
+def writes(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """What this thread has so far waited to see written to the history."""
+    waited_for: list[object] = []
+    run = Writer.run
     caller = threading.get_ident()
 
-    def counted(database: Database) -> object:
+    def counted(writer: Writer[Any], operation: Operation[Any, Any]) -> object:
         if threading.get_ident() == caller:
-            begun.append(database)
-        return begin(database)
+            waited_for.append(operation)
+        return run(writer, operation)
 
-    monkeypatch.setattr(Database, "begin", counted)
-    return begun
+    monkeypatch.setattr(Writer, "run", counted)
+    return waited_for
 
 
-def test_a_cached_run_asks_nobody_and_writes_once(
-    panel: MCPClient, server: FaultyServer, transactions: list[object]
-) -> None:
+def test_a_cached_run_asks_nobody_and_writes_once(panel: MCPClient, server: FaultyServer, writes: list[object]) -> None:
     panel.execute(CONFIG, {"n": 1})
-    before = len(transactions)
+    before = len(writes)
     for _ in range(50):
         assert panel.execute(CONFIG, {"n": 1}).cache == "hit"
     assert server.calls == 1
-    # The heartbeat's thread may have written some of them along with its own.
-    assert 0 < len(transactions) - before <= 50
+    assert len(writes) - before == 50
 
 
 def test_an_uncached_run_writes_before_it_asks_and_when_it_ends(
-    panel: MCPClient, server: FaultyServer, transactions: list[object]
+    panel: MCPClient, server: FaultyServer, writes: list[object]
 ) -> None:
     panel.execute(CONFIG, {"n": 0})
-    before = len(transactions)
+    before = len(writes)
     for n in range(1, 21):
         panel.execute(CONFIG, {"n": n})
     assert server.calls == 21
-    assert 0 < len(transactions) - before <= 40
+    assert len(writes) - before == 40
     assert server.connections == 1, "one connection is enough for one caller"
 
 

@@ -9,7 +9,6 @@ from mcp_core.models import Artifact
 from mcp_core.store.codec import plain
 from mcp_core.store.engine import Database
 from mcp_core.store.rollups import Rollups
-from mcp_core.store.runs import RunStatements, spread_journal
 from mcp_core.store.schema import artifacts
 from mcp_core.store.statements import Statement, Transaction, insert
 from mcp_core.store.writer import Operation, Writer
@@ -22,10 +21,9 @@ _MOST_BYTES = 256 * 1024 * 1024
 class Artifacts:
     """Artifacts by run and name; they go when their run goes."""
 
-    def __init__(self, database: Database, writer: Writer[Rollups], statements: RunStatements) -> None:
+    def __init__(self, database: Database, writer: Writer[Rollups]) -> None:
         self._database = database
         self._writer = writer
-        self._runs = statements
         put = insert(artifacts, database.engine)
         self._put = Statement(
             put.on_conflict_do_update(
@@ -57,8 +55,7 @@ class Artifacts:
             "content": content,
         }
 
-        def apply(transaction: Transaction, rollups: Rollups) -> None:
-            spread_journal(self._runs, transaction, rollups)
+        def apply(transaction: Transaction, _: Rollups) -> None:
             transaction.execute(self._put, row)
 
         self._writer.run(Operation(apply, key=run_id))

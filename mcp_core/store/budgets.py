@@ -127,7 +127,7 @@ class Budgets:
         def apply(transaction: Transaction, _: Rollups) -> Shortfall | None:
             return self.money.reserve(transaction, run_id, owner, rules, nano)
 
-        return self._writer.run(Operation(apply))
+        return self._writer.run(Operation(apply, prepared=False))
 
     def release(self, run_ids: Sequence[str]) -> None:
         """Give back what these runs hold."""

@@ -30,6 +30,7 @@ from mcp_core.store.rollups import Rollups, RollupStatements
 from mcp_core.store.runs import RunStatements, SaveRun, add_events, create_run, delete_runs, spread_journal
 from mcp_core.store.schema import runs
 from mcp_core.store.standing import OpenRun, Process, ProcessLoad
+from mcp_core.store.statements import Transaction
 from mcp_core.store.tables import runs_frame, runs_page
 from mcp_core.store.trouble import TroubleQueries
 from mcp_core.store.writer import Operation, Writer
@@ -59,7 +60,11 @@ class Store:
             engine = self._database.engine
             self._statements = RunStatements(engine)
             rollups = RollupStatements(engine)
-            self._writer = Writer(self._database, lambda: Rollups(rollups))
+            self._writer = Writer(
+                self._database,
+                lambda: Rollups(rollups),
+                prepare=lambda transaction, sums: spread_journal(self._statements, transaction, sums),
+            )
             self._database.before_reading = self._before_reading
             self.budgets = Budgets(self._database, self._writer)
             self._leases = Leases(self._database, self._writer, self._statements, self.budgets.money)
@@ -68,7 +73,7 @@ class Store:
             self._preferences = Preferences(self._database, self._writer)
             self.trouble = TroubleQueries(self._database)
             self.outages = Outages(self._database, self._writer)
-            self._artifacts = Artifacts(self._database, self._writer, self._statements)
+            self._artifacts = Artifacts(self._database, self._writer)
             self._queries = Queries(self._database)
             self._dashboards = Dashboards(self._database)
         except BaseException:
@@ -92,18 +97,15 @@ class Store:
         """Write what was left for later by `wait=False`, and put what was written in haste in its place."""
         self._writer.flush()
         if self._statements.journal.is_due():
-            self._writer.run_alone(self._spread())
+            self._writer.run_alone(Operation(_nothing_more))
 
     def _before_reading(self, reader: Connection) -> None:
         if self._statements.journal.has_lines(reader):
             try:
-                self._writer.run_alone(self._spread())
+                self._writer.run_alone(Operation(_nothing_more))
             except StoreError as error:
                 # A disk without room can still be read: what is newest is then missing, and kept.
                 logger.warning("The newest runs cannot be shown: {}", error)
-
-    def _spread(self) -> Operation[None, Rollups]:
-        return Operation(lambda transaction, rollups: spread_journal(self._statements, transaction, rollups))
 
     # Writing runs
 
@@ -383,3 +385,7 @@ class Store:
                 "runs": int(connection.execute(select(func.count()).select_from(runs)).scalar_one()),
                 "schema_version": schema_version(connection),
             }
+
+
+def _nothing_more(_transaction: Transaction, _rollups: Rollups) -> None:
+    """All that is wanted is what the writer does before an operation."""

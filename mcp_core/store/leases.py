@@ -13,7 +13,7 @@ from mcp_core.store.budget_shapes import Settlement
 from mcp_core.store.codec import event_row, read_run, run_row
 from mcp_core.store.engine import Database
 from mcp_core.store.rollups import Rollups
-from mcp_core.store.runs import TOKEN, RunStatements, spread_journal
+from mcp_core.store.runs import TOKEN, RunStatements
 from mcp_core.store.schema import artifacts, leases, run_events, runs
 from mcp_core.store.standing import ProcessLoad
 from mcp_core.store.statements import Statement, Transaction, insert, now_micros
@@ -116,7 +116,6 @@ class Leases:
                 return []
 
         def apply(transaction: Transaction, rollups: Rollups) -> list[Run]:
-            spread_journal(self._runs, transaction, rollups)
             return [self._interrupt(transaction, rollups, row) for row in transaction.fetch(self._dead_running, age)]
 
         ended = batch = self._writer.run(Operation(apply))
@@ -147,8 +146,7 @@ class Leases:
         """Take over at most `limit` queued runs of dead processes, oldest first; returns them as `owner`'s."""
         values = {"age": round(older_than_seconds * 1e6), "heir": owner, "most": limit, "only": run_id}
 
-        def apply(transaction: Transaction, rollups: Rollups) -> list[Run]:
-            spread_journal(self._runs, transaction, rollups)
+        def apply(transaction: Transaction, _: Rollups) -> list[Run]:
             adopted = []
             for row in transaction.fetch(self._dead_queued, values):
                 transaction.execute(self._disown, {"run_id": row["id"], "heir": owner})

@@ -6,7 +6,7 @@ from mcp_core.models import RunStatus, utcnow
 from mcp_core.store.codec import OPEN, from_micros, plain, to_micros
 from mcp_core.store.engine import Database
 from mcp_core.store.rollups import Rollups
-from mcp_core.store.runs import RunStatements, spread_journal
+from mcp_core.store.runs import RunStatements
 from mcp_core.store.schema import cancellations, leases, rollup_runs, runs
 from mcp_core.store.standing import OpenRun, Process, ProcessLoad
 from mcp_core.store.statements import Statement, Transaction, insert, now_micros
@@ -96,8 +96,7 @@ class OpenRuns:
     def ask_to_cancel(self, run_id: str, actor_id: str) -> bool:
         """Leave a request for whoever has the run; returns whether the run is open."""
 
-        def apply(transaction: Transaction, rollups: Rollups) -> bool:
-            spread_journal(self._statements, transaction, rollups)
+        def apply(transaction: Transaction, _: Rollups) -> bool:
             found = transaction.fetch(self._statements.status, {"run_id": run_id})
             if not found or found[0]["status"] not in OPEN:
                 return False

@@ -81,7 +81,7 @@ class SaveRun(Operation[bool, Rollups]):
         artifact_bytes: int = 0,
         settle: Callable[[Transaction], None] | None = None,
     ) -> None:
-        super().__init__(self._save, key=run.id)
+        super().__init__(self._save, key=run.id, prepared=False)
         self._statements = statements
         self._run = run
         self._events = tuple(events)
@@ -143,7 +143,6 @@ def create_run(statements: RunStatements, run: Run) -> Operation[bool, Rollups]:
     row = run_row(run)
 
     def apply(transaction: Transaction, rollups: Rollups) -> bool:
-        spread_journal(statements, transaction, rollups)
         created = transaction.execute(statements.create, row) == 1
         if created and run.status.is_final:
             rollups.add(row)
@@ -159,8 +158,7 @@ def add_events(statements: RunStatements, run_id: str, events: Sequence[RunEvent
         if row["run_id"] != run_id:
             raise StoreError(f"An event of run {row['run_id']} cannot be stored with run {run_id}.")
 
-    def apply(transaction: Transaction, rollups: Rollups) -> None:
-        spread_journal(statements, transaction, rollups)
+    def apply(transaction: Transaction, _: Rollups) -> None:
         found = transaction.fetch(statements.status, {"run_id": run_id})
         if not found:
             raise StoreError(f"Events of run {run_id} cannot be stored: there is no such run.")
@@ -176,7 +174,6 @@ def delete_runs(statements: RunStatements, run_ids: Sequence[str]) -> Operation[
     """Delete final runs with their events and artifacts; the result is how many there were."""
 
     def apply(transaction: Transaction, rollups: Rollups) -> int:
-        spread_journal(statements, transaction, rollups)
         count = 0
         for run_id in run_ids:
             kept = transaction.fetch(statements.kept, {"run_id": run_id})

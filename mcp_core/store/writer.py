@@ -38,11 +38,13 @@ class Operation(Generic[T, C]):
     Args:
         apply: does the work inside a transaction; called again in another one if a neighbour's failure undid it.
         key: what it concerns (a run's id); operations with one key keep their order.
+        prepared: whether the writer's `prepare` is due before it.
     """
 
-    def __init__(self, apply: Callable[[Transaction, C], T], *, key: str = "") -> None:
+    def __init__(self, apply: Callable[[Transaction, C], T], *, key: str = "", prepared: bool = True) -> None:
         self.apply = apply
         self.key = key
+        self.prepared = prepared
         self.done = False
         self.awaited = True
         self.value: T | None = None
@@ -64,11 +66,18 @@ class Writer(Generic[C]):
 
     Args:
         new_closing: makes the accumulator of one transaction, which its operations are given.
+        prepare: brings the tables up to date for an operation that counts on them.
     """
 
-    def __init__(self, database: Database, new_closing: Callable[[], C]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        new_closing: Callable[[], C],
+        prepare: Callable[[Transaction, C], None] = lambda _transaction, _closing: None,
+    ) -> None:
         self._database = database
         self._new_closing = new_closing
+        self._prepare = prepare
         self._pending: deque[Operation[Any, C]] = deque()
         self._lock = threading.Lock()
         self._closed = False
@@ -158,6 +167,8 @@ class Writer(Generic[C]):
             cursor = connection.cursor()
             transaction, closing = Transaction(cursor), self._new_closing()
             for group in groups:
+                if group[-1].prepared:
+                    self._prepare(transaction, closing)
                 group[-1].value = group[-1].apply(transaction, closing)
             closing.write(transaction)
             cursor.close()
