@@ -41,12 +41,16 @@ def seconds(value: float | None) -> str:
 
 
 def count(value: float | None, unit: str = "") -> str:
-    """A whole number with its unit: `1,204 tokens`, `1 token`; `unknown` for None. `unit` is the plural."""
+    """A whole number with its unit: `1,204 tokens`, `1 token`, `1 entry`; `unknown` for None. `unit` is the plural."""
     if value is None:
         return UNKNOWN
-    if unit.endswith("s") and value == 1:
-        unit = unit[:-1]
-    return f"{value:,.0f} {unit}".rstrip()
+    return f"{value:,.0f} {_singular(unit) if value == 1 else unit}".rstrip()
+
+
+def _singular(plural: str) -> str:
+    if plural.endswith("ies"):
+        return f"{plural[:-3]}y"
+    return plural[:-2] if plural.endswith(("sses", "xes")) else plural.removesuffix("s")
 
 
 def rate(tokens: int, over_seconds: float | None) -> str:

@@ -19,6 +19,7 @@ from mcp_core.cache.memory import MemoryCache
 from mcp_core.cache.tiered import TieredCache
 from mcp_core.control import CancelToken
 from mcp_core.errors import CacheError, ConfigurationError, MCPError
+from mcp_core.formats import count
 from mcp_core.providers.base import CachePolicy, CallScope, ChatRequest, Message
 from mcp_core.providers.config import LOCAL, local_alias
 from mcp_core.providers.model_file import is_intact, model_path
@@ -174,7 +175,7 @@ def _history(settings: Settings) -> Check:
     return Check(
         "history",
         "ok",
-        f"{info['runs']:,} runs in {info['dialect']} ({info['place']}), {info['size_bytes'] / 1e6:,.1f} MB, "
+        f"{count(info['runs'], 'runs')} in {info['dialect']} ({info['place']}), {info['size_bytes'] / 1e6:,.1f} MB, "
         f"schema {info['schema_version']}.",
     )
 
@@ -191,7 +192,9 @@ def _cache(settings: Settings) -> Check:
         held = cache.size()
     if found is None or found.body != body:
         raise CacheError("The cache does not give back what it was given.", hint="Clear it: `cache clear`.")
-    return Check("cache", "ok", f"{settings.cache_backend}: {held.entries:,} entries, {held.size_bytes / 1e6:,.1f} MB.")
+    return Check(
+        "cache", "ok", f"{settings.cache_backend}: {count(held.entries, 'entries')}, {held.size_bytes / 1e6:,.1f} MB."
+    )
 
 
 def _plugins() -> Iterator[Check]:

@@ -6,6 +6,7 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Protocol
 
 from mcp_core.errors import RunTimeoutError
+from mcp_core.formats import seconds
 from mcp_core.models import Run, RunEvent
 
 __all__ = ["RunHandle", "still_going_on"]
@@ -68,5 +69,5 @@ class RunHandle:
 def still_going_on(run_id: str, timeout: float | None) -> RunTimeoutError:
     """What a wait ends with that was not long enough."""
     return RunTimeoutError(
-        f"The run is still going on after {timeout} seconds.", hint=f"Follow it under its id {run_id}."
+        f"The run is still going on after {seconds(timeout)}.", hint=f"Follow it under its id {run_id}."
     )

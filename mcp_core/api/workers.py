@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 
 from mcp_core.api.line import Line, Ticket
 from mcp_core.errors import ResourceLimitError
+from mcp_core.formats import count
 
 __all__ = ["PoolState", "WorkerPool"]
 
@@ -178,12 +179,12 @@ class WorkerPool(Generic[T]):
     def _check_room(self, actor: str) -> None:
         if len(self._line) >= self._limit:
             raise ResourceLimitError(
-                f"The queue is full: {self._limit:,} runs are waiting.",
+                f"The queue is full: waiting already are {count(self._limit, 'runs')}.",
                 hint="Wait for some to finish, or raise MCP_QUEUE_SIZE.",
             )
         if 0 < self._actor_queued <= self._line.waiting_of(actor):
             raise ResourceLimitError(
-                f"{actor} has {self._actor_queued:,} runs waiting, as many as one person may.",
+                f"{actor} has {count(self._actor_queued, 'runs')} waiting, as many as one person may.",
                 hint="Wait for some to finish, cancel some, or raise MCP_ACTOR_QUEUED.",
             )
 

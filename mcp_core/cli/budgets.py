@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from mcp_core.cli.output import Output, money
 from mcp_core.cli.session import open_client
-from mcp_core.formats import moment
+from mcp_core.formats import count, moment
 
 if TYPE_CHECKING:
     from mcp_core.store.budget_shapes import Budget
@@ -79,4 +79,4 @@ def _table(budgets: "Sequence[Budget]", out: Output) -> None:
         drop=["resets at"],
     )
     if unpriced := sum(budget.unpriced_runs for budget in budgets):
-        out.note(f"note: {unpriced:,} answers of models of unknown price are not counted.")
+        out.note(f"note: not counted, since nobody knows the model's price: {count(unpriced, 'answers')}.")

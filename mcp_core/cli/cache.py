@@ -5,7 +5,7 @@ from argparse import Namespace
 from mcp_core.cli.dates import parse_since
 from mcp_core.cli.output import Output, money, seconds
 from mcp_core.cli.session import open_client
-from mcp_core.formats import file_size, ratio
+from mcp_core.formats import count, file_size, ratio
 
 __all__ = ["clear", "stats"]
 
@@ -39,7 +39,7 @@ def clear(namespace: Namespace, out: Output) -> int:
     """Forget all answers, once a person has said so."""
     with open_client(namespace) as client:
         held = client.cache.size()
-        question = f"Forget all {held.entries:,} remembered answers ({file_size(held.size_bytes)})?"
+        question = f"Forget all that is remembered, {count(held.entries, 'answers')} of {file_size(held.size_bytes)}?"
         if not out.confirm(question, yes=namespace.yes):
             out.note("Nothing was cleared.")
             return 1
@@ -47,5 +47,5 @@ def clear(namespace: Namespace, out: Output) -> int:
     if out.as_json:
         out.document({"cleared": cleared})
     else:
-        out.line(f"{cleared:,} answers forgotten.")
+        out.line(f"{count(cleared, 'answers')} forgotten.")
     return 0

@@ -7,6 +7,7 @@ from mcp_core.api.doctor import Check, diagnose
 from mcp_core.cli.output import Output, plain
 from mcp_core.cli.program import FAILED
 from mcp_core.cli.session import open_settings
+from mcp_core.formats import count
 
 __all__ = ["doctor"]
 
@@ -24,7 +25,7 @@ def doctor(namespace: Namespace, out: Output) -> int:
     if out.as_json:
         out.document({"ok": not failed, "version": __version__, "checks": [check.as_json() for check in checks]})
     elif failed:
-        out.line(f"\n{len(failed)} of {len(checks)} checks failed.")
+        out.line(f"\nFailed: {len(failed)} of {count(len(checks), 'checks')}.")
     else:
         out.line("\nEverything needed works.")
     if any(check.name == "settings" for check in failed):

@@ -13,7 +13,7 @@ from mcp_core.cli.dates import parse_since
 from mcp_core.cli.output import Output, cost, money, plain, seconds
 from mcp_core.cli.session import open_client
 from mcp_core.errors import ConfigurationError, RunTimeoutError
-from mcp_core.formats import age, moment
+from mcp_core.formats import age, count, moment
 from mcp_core.models import Run, RunEvent, RunStatus
 from mcp_core.store import RunFilter
 
@@ -75,7 +75,7 @@ def show_run(namespace: Namespace, out: Output) -> int:
     if run.output.data is not None:
         _block(out, "data", json.dumps(run.output.data, ensure_ascii=False, indent=2))
     for artifact in run.output.artifacts:
-        out.line(f"file: {plain(artifact.name)} ({artifact.media_type}, {artifact.size_bytes:,} bytes)")
+        out.line(f"file: {plain(artifact.name)} ({artifact.media_type}, {count(artifact.size_bytes, 'bytes')})")
     if run.error is not None:
         _block(out, "error", f"{run.error.type}: {run.error.message}\n{run.error.hint}".rstrip())
     _block(out, "events", "\n".join(_event_line(run, event) for event in events))
@@ -94,8 +94,8 @@ def export_runs(namespace: Namespace, out: Output) -> int:
                 out.write(piece)
             return 0
         path = Path(namespace.output)
-        count = _write_file(path, runs, namespace.format)
-    out.note(f"{count:,} runs written to {path}.")
+        written = _write_file(path, runs, namespace.format)
+    out.note(f"{count(written, 'runs')} written to {path}.")
     return 0
 
 
@@ -137,7 +137,7 @@ def delete_runs(namespace: Namespace, out: Output) -> int:
     """Delete runs, once a person has said so."""
     with open_client(namespace) as client:
         ids = list(dict.fromkeys(client.runs.get(run_id).id for run_id in namespace.ids))
-        question = f"Delete {len(ids):,} {'run' if len(ids) == 1 else 'runs'} with events and files?"
+        question = f"Delete {count(len(ids), 'runs')} with events and files?"
         if not out.confirm(question, yes=namespace.yes):
             out.note("Nothing was deleted.")
             return 1
@@ -145,9 +145,9 @@ def delete_runs(namespace: Namespace, out: Output) -> int:
     if out.as_json:
         out.document({"deleted": deleted})
     else:
-        out.line(f"{deleted:,} runs deleted.")
+        out.line(f"{count(deleted, 'runs')} deleted.")
     if deleted < len(ids):
-        out.note(f"warning: {len(ids) - deleted:,} are not finished and stay.")
+        out.note(f"warning: not finished, so kept: {len(ids) - deleted:,}.")
     return 0
 
 
@@ -230,12 +230,12 @@ def _event_line(run: Run, event: RunEvent) -> str:
 def _write_file(path: Path, runs: Iterable[Run], kind: ExportFormat) -> int:
     """Write next to the file first, so that a failure leaves what was there."""
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    count = 0
+    written = 0
 
     def counted() -> Iterable[Run]:
-        nonlocal count
+        nonlocal written
         for run in runs:
-            count += 1
+            written += 1
             yield run
 
     try:
@@ -248,4 +248,4 @@ def _write_file(path: Path, runs: Iterable[Run], kind: ExportFormat) -> int:
         ) from None
     finally:
         draft.unlink(missing_ok=True)
-    return count
+    return written

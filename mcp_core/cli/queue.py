@@ -7,7 +7,7 @@ from dataclasses import asdict
 from mcp_core.api.snapshot import QueuedRun, QueueSnapshot, RunningRun, WorkerProcess
 from mcp_core.cli.output import Output, seconds
 from mcp_core.cli.session import open_client
-from mcp_core.formats import file_size
+from mcp_core.formats import count, file_size
 
 __all__ = ["show_queue"]
 
@@ -31,8 +31,8 @@ def show_queue(namespace: Namespace, out: Output) -> int:
     out.note(f"{found.waiting_total:,} waiting, {found.running_total:,} running.")
     for process in _others(found):
         out.note(
-            f"{process.host}:{process.pid}: {process.busy} of {process.workers} workers busy, "
-            f"{process.waiting:,} of {process.queue_size:,} places in the queue taken"
+            f"{process.host}:{process.pid}: {process.busy} of {count(process.workers, 'workers')} busy, "
+            f"{process.waiting:,} of {count(process.queue_size, 'places')} in the queue taken"
             + (f", {process.given_up} stuck" if process.given_up else "")
         )
     for actor in found.actors:

@@ -14,6 +14,7 @@ from loguru import logger
 from mcp_core.cache.base import Cache, Entry
 from mcp_core.cache.guard import SafeCache
 from mcp_core.errors import ConfigurationError, MCPError
+from mcp_core.formats import count
 from mcp_core.models import Usage
 from mcp_core.providers.base import CallScope, ChatRequest, Completion
 from mcp_core.providers.calls import Calls, KeyExplanation
@@ -267,7 +268,7 @@ class Providers:
             found = list(pool.map(functools.partial(_health, server), server.endpoints))
         well = [health for health in found if health.ok]
         worst = next((health for health in found if not health.ok or health.hint), found[0])
-        message = f"{len(well)} of {len(found)} endpoints answer."
+        message = f"Answering: {len(well)} of {count(len(found), 'endpoints')}."
         if worst.hint:
             message += f" {worst.message}"
         latency = min((health.latency_seconds or 0.0 for health in well), default=None)

@@ -116,8 +116,8 @@ def _metrics(stats: dict[str, Any], held: CacheSize | None) -> None:
             text.ratio(stats["hit_ratio"]) if asked else "—",
             border=True,
             height="stretch",
-            help=f"{text.count(stats['hits'] + stats['stale'])} answers from the cache, of {text.count(asked, 'runs')} "
-            "that asked it in this time.",
+            help=f"{text.count(stats['hits'] + stats['stale'], 'answers')} from the cache, of "
+            f"{text.count(asked, 'runs')} that asked it in this time.",
         )
         st.metric(
             "Money saved",

@@ -62,7 +62,7 @@ def words_of(look: Preflight) -> list[str]:
 def _tokens(look: Preflight) -> str:
     most = "" if look.output_tokens == look.most_output_tokens else f", at most {text.count(look.most_output_tokens)}"
     about = "at most" if not most and look.bounded else "about"
-    return f"About {text.count(look.input_tokens)} tokens in, {about} {text.count(look.output_tokens)} out{most}"
+    return f"About {text.count(look.input_tokens, 'tokens')} in, {about} {text.count(look.output_tokens)} out{most}"
 
 
 def _cost(look: Preflight) -> str:

@@ -189,5 +189,5 @@ def about(info: ProviderInfo) -> str:
     if info.name == LOCAL:
         models = ", ".join(f"{LOCAL}/{model}" for model in info.models)
         return text.escape(f"Built in, on this machine, free. {models}".strip())
-    models = f"{len(info.models)} models" if info.models else "models as the server lists them"
+    models = text.count(len(info.models), "models") if info.models else "models as the server lists them"
     return text.escape(f"{info.protocol} protocol at {info.base_url}, {models}")

@@ -159,7 +159,7 @@ def answering_seconds(run: Run) -> float | None:
 
 
 def _time_help(run: Run) -> str:
-    tries = f" It took {len(run.attempts)} attempts." if len(run.attempts) > 1 else ""
+    tries = f" It took {text.count(len(run.attempts), 'attempts')}." if len(run.attempts) > 1 else ""
     return f"From start to finish. Waited {text.seconds(run.queued_seconds)} in the queue.{tries}"
 
 

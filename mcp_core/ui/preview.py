@@ -37,4 +37,4 @@ def prompt_preview(config: BaseMCPConfig | None, variables: Mapping[str, Any] | 
             st.code(message.content[:LONGEST], language=None, wrap_lines=True)
         total = sum(len(message.content) for message in request.messages)
         cut = f", the first {LONGEST:,} of each message shown" if total > LONGEST else ""
-        st.caption(f"{total:,} characters{cut}")
+        st.caption(f"{text.count(total, 'characters')}{cut}")

@@ -91,7 +91,7 @@ def _line(client: MCPClient, run: QueuedRun | RunningRun, state: str, words: str
 def _process(process: WorkerProcess) -> str:
     words = [
         f"{process.busy:,} of {text.count(process.workers, 'workers')} busy",
-        f"{process.waiting:,} of {process.queue_size:,} places in its queue taken",
+        f"{process.waiting:,} of {text.count(process.queue_size, 'places')} in its queue taken",
     ]
     if process.aside:
         words.append(f"{process.aside:,} waiting for a model server")

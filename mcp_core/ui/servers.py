@@ -64,7 +64,7 @@ def _server(client: MCPClient, info: ProviderInfo, outage: Outage | None, actor:
     st.caption(health.about(info))
     _circuits(info)
     share = min(1.0, info.in_use / info.max_concurrency) if info.max_concurrency else 0.0
-    st.progress(share, text=f"{info.in_use:,} of at most {info.max_concurrency:,} calls under way")
+    st.progress(share, text=f"{info.in_use:,} of at most {text.count(info.max_concurrency, 'calls')} under way")
     for room in info.limits:
         _headroom(room)
     unloads = client.providers.local.unloads_in_seconds if info.name == health.LOCAL else None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from mcp_core.models import Run
 from mcp_core.ui.palette import PATTERNS, QUIET, STATUS_COLOURS, SUCCESS
-from mcp_core.ui.text import seconds
+from mcp_core.ui.text import count, seconds
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -74,7 +74,7 @@ def timeline_figure(bars: Sequence[Bar]) -> "Figure":
     scale, unit = (1000.0, "ms") if length < 1 else (1.0, "s")
     figure = go.Figure(
         layout={
-            "meta": {"alt": f"Timeline of the run: {len(bars)} bars over {seconds(length)}."},
+            "meta": {"alt": f"Timeline of the run: {count(len(bars), 'bars')} over {seconds(length)}."},
             "height": 60 + 30 * len(bars),
             "margin": {"l": 0, "r": 8, "t": 4, "b": 0},
             "dragmode": False,

@@ -52,7 +52,7 @@ def test_a_full_queue_refuses_and_a_job_can_be_taken_out() -> None:
     assert began.wait(5)
     pool.put("a")
     pool.put("b")
-    with pytest.raises(ResourceLimitError, match="2 runs are waiting"):
+    with pytest.raises(ResourceLimitError, match="waiting already are 2 runs"):
         pool.put("c")
     assert pool.waiting() == ["a", "b"]
     assert pool.remove("a")

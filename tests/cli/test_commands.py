@@ -143,7 +143,7 @@ def test_deleting_asks(cli: Cli, three: list[str], monkeypatch: pytest.MonkeyPat
     assert (kept.code, kept.out) == (1, "")
     assert "Delete 1 run" in kept.err
     monkeypatch.setattr(sys, "stdin", _Terminal("yes\n"))
-    assert cli("history", "delete", three[2]).out == "1 runs deleted.\n"
+    assert cli("history", "delete", three[2]).out == "1 run deleted.\n"
 
 
 class _Terminal(io.StringIO):

@@ -67,7 +67,7 @@ def test_a_bad_setting_is_a_finding(cli: Cli, data_dir: Path, monkeypatch: pytes
     assert result.code == 2
     assert "FAIL  settings: MCP_WORKERS" in result.out
     assert "      -> " in result.out
-    assert "1 of 3 checks failed" in result.out
+    assert "Failed: 1 of 3 checks" in result.out
 
 
 def test_settings_are_named_with_their_source(checks: Checks, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def test_the_queue_of_another_process_is_shown(cli: Cli, data_dir: Path) -> None
             ["queued", "2", "low", "low"],
         ]
         assert "2 waiting, 1 running." in table.err
-        assert "1 of 1 workers busy" in table.err
+        assert "1 of 1 worker busy" in table.err
 
 
 def test_an_empty_queue_says_so(cli: Cli) -> None:

@@ -166,11 +166,11 @@ def test_each_is_tested(make: MakeProviders, pair: Pair) -> None:
     first.default = second.default = models("m")
     providers = both(make, pair)
     health = providers.check("acme")
-    assert (health.ok, health.message) == (True, "2 of 2 endpoints answer.")
+    assert (health.ok, health.message) == (True, "Answering: 2 of 2 endpoints.")
     second.default = http(500, b"")
     health = providers.check("acme")
     assert health.ok
-    assert "1 of 2 endpoints answer." in health.message
+    assert "Answering: 1 of 2 endpoints." in health.message
     assert f"127.0.0.1:{second.port}" in health.message
     first.default = http(500, b"")
     health = providers.check("acme")
