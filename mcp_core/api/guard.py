@@ -45,8 +45,7 @@ class BudgetGuard:
     def refresh(self) -> None:
         """Read anew which budgets there are."""
         with self._lock:
-            self._rules = self._store.budgets.rules()
-            self._due = time.monotonic() + RULES_SECONDS
+            self._read()
 
     def rules_of(self, run: Run) -> tuple[BudgetRule, ...]:
         """The budgets a run counts for."""
@@ -139,12 +138,19 @@ class BudgetGuard:
         return self._providers.price(request.model, self._providers.estimate(request).stopped_after(came)) or Decimal(0)
 
     def _look_again(self) -> None:
+        if not self._lock.acquire(blocking=False):
+            return  # somebody reads them already; until then what was known is in force
         try:
-            self.refresh()
+            self._read()
         except StoreError as error:
-            # What was known stays in force. A run that has to be recorded fails by itself.
-            self._due = time.monotonic() + RULES_SECONDS
-            logger.warning("The budgets cannot be read anew: {}", error)
+            # A run that has to be recorded fails by itself.
+            logger.warning("The budgets cannot be read anew; those that were known stay in force: {}", error)
+        finally:
+            self._lock.release()
+
+    def _read(self) -> None:
+        self._due = time.monotonic() + RULES_SECONDS
+        self._rules = self._store.budgets.rules()
 
     def _hold(self, run: Run, rules: tuple[BudgetRule, ...], nano: int) -> None:
         short = self._store.budgets.reserve(run.id, run.owner or "", rules, nano)
@@ -155,10 +161,13 @@ class BudgetGuard:
 def refusal(short: Shortfall) -> PermissionDeniedError:
     """The error of a run that a budget does not allow."""
     budget = short.budget
+    left, wanted = money(budget.left_usd), money(short.wanted_usd)
+    if left == wanted:
+        left, wanted = f"${budget.left_usd:f}", f"${short.wanted_usd:f}"
     held = f", of which {money(budget.reserved_usd)} is held by runs under way" if budget.reserved_usd else ""
     return PermissionDeniedError(
-        f"The budget of {subject(budget)}, {money(budget.limit_usd)} a {budget.period}, has {money(budget.left_usd)} "
-        f"left; this may cost up to {money(short.wanted_usd)} more.",
+        f"The budget of {subject(budget)}, {money(budget.limit_usd)} a {budget.period}, has {left} left; "
+        f"this may cost up to {wanted} more.",
         hint=f"{money(budget.spent_usd + budget.reserved_usd)} is used{held}. It resets at {moment(budget.resets_at)}. "
         "Allow a shorter answer (`max_tokens`), choose a cheaper model, or ask an admin to raise the budget.",
     )

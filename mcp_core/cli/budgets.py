@@ -4,6 +4,7 @@ from argparse import Namespace
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from mcp_core.api.guard import subject
 from mcp_core.cli.output import Output, money
 from mcp_core.cli.session import open_client
 from mcp_core.formats import count, moment
@@ -78,5 +79,9 @@ def _table(budgets: "Sequence[Budget]", out: Output) -> None:
         whole=["scope", "period", *figures],
         drop=["resets at"],
     )
-    if unpriced := sum(budget.unpriced_runs for budget in budgets):
-        out.note(f"note: not counted, since nobody knows the model's price: {count(unpriced, 'answers')}.")
+    for budget in budgets:
+        if budget.unpriced_runs:
+            out.note(
+                f"note: {count(budget.unpriced_runs, 'runs')} of {subject(budget)} ({budget.period}) not counted: "
+                "the price of the model is unknown."
+            )

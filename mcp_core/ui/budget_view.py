@@ -37,10 +37,15 @@ def budget_table(client: MCPClient) -> Budget | None:
         )
         return None
     chosen = _table(found)
-    if unpriced := sum(budget.unpriced_runs for budget in found):
+    unpriced = [
+        f"{text.count(budget.unpriced_runs, 'runs')} of the {budget.scope} {budget.name} ({budget.period})"
+        for budget in found
+        if budget.unpriced_runs
+    ]
+    if unpriced:
         st.caption(
-            f":material/help: {text.count(unpriced, 'answers')} of models of unknown price are not counted. "
-            "State their prices in the providers file to have them counted."
+            ":material/help: Not counted, since the price of their model is unknown: "
+            f"{text.escape(', '.join(unpriced))}. State it in the providers file to have them counted."
         )
     return chosen
 

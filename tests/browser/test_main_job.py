@@ -23,8 +23,9 @@ def quiet(page: Page) -> Callable[[], list[str]]:
     return lambda: errors
 
 
-def main_of(page: Page) -> str:
-    return page.get_by_test_id("stMain").inner_text()
+def shows(page: Page, text: str) -> None:
+    """Wait until the page shows the text: it is drawn piece by piece."""
+    expect(page.get_by_test_id("stMain")).to_contain_text(text, timeout=SLOW)
 
 
 def start(page: Page, app: App, text: str) -> None:
@@ -43,28 +44,28 @@ def test_form_stream_cache_history_and_link(
 ) -> None:
     start(page, app, TEXT)
     finished(page)
-    expect(page.get_by_text("Asked the model")).to_be_visible()
+    expect(page.get_by_text("Asked the model")).to_be_visible(timeout=SLOW)
     first = re.search(r"run=(\w+)", page.url)
     assert first is not None
-    assert "tokens/s" in main_of(page)
+    shows(page, "tokens/s")
 
     page.get_by_role("button", name="Run again").click()
     page.wait_for_url(lambda url: "run=" in url and first[1] not in url, timeout=SLOW)
     finished(page)
-    expect(page.get_by_text("Asked the model")).to_be_hidden()
+    expect(page.get_by_text("Asked the model")).to_be_hidden(timeout=SLOW)
     second = re.search(r"run=(\w+)", page.url)
     assert second is not None
 
     page.goto(f"{app.url}/history")
     expect(page.get_by_test_id("stPlotlyChart").first).to_be_visible(timeout=SLOW)
     expect(page.get_by_test_id("stDataFrame").first).to_be_visible(timeout=SLOW)
-    assert "50 %" in main_of(page)
+    shows(page, "50 %")
 
     colleague = browser.new_context().new_page()
     for address in (f"{app.url}/history?run={second[1]}", f"{app.url}/run?run={first[1]}"):
         colleague.goto(address)
         finished(colleague)
-        assert "herring" in main_of(colleague)
+        shows(colleague, "herring")
     colleague.context.close()
     assert quiet() == []
 
@@ -77,7 +78,8 @@ def test_a_reload_in_mid_run_loses_nothing(app: App, page: Page) -> None:
     page.reload()
     finished(page)
     assert page.url.split("run=")[1][:26] == address.split("run=")[1][:26]
-    expect(page.get_by_role("textbox", name="Text")).to_have_value(re.compile("everything about the sea"))
+    text_box = page.get_by_role("textbox", name="Text")
+    expect(text_box).to_have_value(re.compile("everything about the sea"), timeout=SLOW)
 
 
 def test_a_wrong_link_says_so(app: App, page: Page) -> None:
@@ -107,7 +109,7 @@ def test_every_page_fits_a_phone(app: App, browser: Browser, path: str, scheme: 
 def test_nothing_is_fetched_from_elsewhere(app: App, page: Page) -> None:
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
-    for path in ("", "run", "history", "cache", "health"):
+    for path in ("", "run", "history", "cache", "budgets", "health"):
         page.goto(f"{app.url}/{path}")
         expect(page.get_by_role("heading", level=1)).to_be_visible(timeout=SLOW)
     foreign = [url for url in asked if not url.startswith((app.url, "data:", "blob:"))]

@@ -90,7 +90,8 @@ def test_answers_of_unknown_price_are_told(panel: Panel) -> None:
     panel.open()
     panel.client.budgets.set("actor", "local", "month", 1)
     panel.client.execute(LLMPromptConfig(template="hi", model="acme/m"))
-    assert "1 answer of models of unknown price" in shown(panel.open("budgets"))
+    words = shown(panel.open("budgets")).replace("\\", "")
+    assert "the price of their model is unknown: 1 run of the actor local (month)" in words
 
 
 def test_the_form_says_what_a_run_would_take(priced: Panel) -> None:
