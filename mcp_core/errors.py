@@ -66,11 +66,13 @@ class ConfigurationError(MCPError):
 
     Args:
         field: dotted path of the offending setting or field, where there is one.
+        record: the message without what was found in a person's file, for what is kept; empty where there is none.
     """
 
-    def __init__(self, message: str, *, hint: str = "", field: str | None = None) -> None:
+    def __init__(self, message: str, *, hint: str = "", field: str | None = None, record: str = "") -> None:
         super().__init__(message, hint=hint)
         self.field = field
+        self.record = record
 
 
 class PermissionDeniedError(MCPError):

@@ -1,9 +1,10 @@
 """`MCPClient`: the one door to the panel, for pages, the command line, the web API and people's own code."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -26,6 +27,7 @@ from mcp_core.api.preflight import Preflight, PreflightService
 from mcp_core.api.queue import QueueService
 from mcp_core.api.runs import RunService
 from mcp_core.api.tasks import EXAMPLES, TaskService
+from mcp_core.api.unreadable import for_the_record, run_of
 from mcp_core.cache.factory import open_cache
 from mcp_core.errors import ConfigurationError, PermissionDeniedError
 from mcp_core.models import Actor, Priority, Run, new_id
@@ -223,9 +225,28 @@ class MCPClient:
         Raises:
             ConfigurationError: the config or a variable is wrong.
         """
-        config = self._config_of(config)
+        config = self._config_of(config, self.tasks.load)
         checked = validate_variables(config.variable_specs(), checked_variables(variables))
         return self._preflight.look(config, checked, checked_actor(actor, self.actor))
+
+    def load(self, task: str | Path, *, actor: Actor | None = None, run_id: str | None = None) -> BaseMCPConfig:
+        """As `tasks.load`, for a task that is to be run.
+
+        Where its file is wrong but its type is known, the run that was meant is recorded as failed, without what the
+        file says.
+
+        Raises:
+            ConfigurationError: there is no such task, or its file is wrong.
+        """
+        try:
+            return self.tasks.load(task)
+        except ConfigurationError as error:
+            path = self.tasks.path_of(task)
+            actor = checked_actor(actor, self.actor)
+            meant = None if path is None else run_of(path, self.registry, actor, run_id)
+            if path is not None and meant is not None and (run_id is None or self._known(run_id) is None):
+                self._engine.refuse(meant, for_the_record(error, path))
+            raise
 
     def notes(self) -> list[Note]:
         """What to know about this machine's disk and memory before it bites; empty where all is well."""
@@ -284,7 +305,7 @@ class MCPClient:
     ) -> RunHandle:
         actor = checked_actor(actor, self.actor)
         check(actor, "run")
-        config = self._config_of(config)
+        config = self._config_of(config, partial(self.load, actor=actor, run_id=run_id))
         definition = self.registry.get(config.type)
         if self.settings.actor_bytes:
             self.queue.check_kept(actor.id)
@@ -333,13 +354,13 @@ class MCPClient:
             return self._known(live.run.id) or RunHandle(live.run.id, self.runs, None)
         return RunHandle(live.run.id, self.runs, live.future, started=True)
 
-    def _config_of(self, config: object) -> BaseMCPConfig:
+    def _config_of(self, config: object, load: Callable[[str | Path], BaseMCPConfig]) -> BaseMCPConfig:
         if isinstance(config, BaseMCPConfig):
             return config
         if isinstance(config, Mapping):
             return self.parse(config)
         if isinstance(config, str | Path):
-            return self.tasks.load(config)
+            return load(config)
         found = config.__name__ if isinstance(config, type) else type(config).__name__
         raise ConfigurationError(
             f"config: found {found}, allowed is a config, its fields with `type`, or a task's name or file.",

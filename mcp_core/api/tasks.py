@@ -51,18 +51,21 @@ class TaskService:
         Raises:
             ConfigurationError: there is no such task, or its file is wrong.
         """
-        path = Path(name)
-        if path.suffix in TASK_SUFFIXES:
+        path = self.path_of(name)
+        if path is not None:
             return load_task(path, self._registry)
-        for directory in self._directories:
-            for suffix in TASK_SUFFIXES:
-                candidate = directory / f"{name}{suffix}"
-                if path.name == str(name) and candidate.is_file():
-                    return load_task(candidate, self._registry)
         names = ", ".join(task.name for task in self.list()) or "none yet"
         raise ConfigurationError(
             f"There is no task {str(name)!r}.", hint=f"Name a task file, or one of these tasks: {names}."
         )
+
+    def path_of(self, name: str | Path) -> Path | None:
+        """The file of a task, by its path (there or not) or by its name; None where no task is so named."""
+        path = Path(name)
+        if path.suffix in TASK_SUFFIXES:
+            return path
+        candidates = (directory / f"{name}{suffix}" for directory in self._directories for suffix in TASK_SUFFIXES)
+        return next((found for found in candidates if path.name == str(name) and found.is_file()), None)
 
     def parse(self, text: str, *, source: str) -> BaseMCPConfig:
         """The config written in `text`, YAML or (if `source` ends in `.json`) JSON."""

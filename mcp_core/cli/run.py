@@ -28,11 +28,14 @@ _STOP_SECONDS = 30.0
 def run(namespace: Namespace, out: Output) -> int:
     """Run a task and print its answer; Ctrl+C cancels the run, SIGTERM lets it go on for `MCP_DRAIN_SECONDS`."""
     with open_client(namespace) as client:
-        config = _config(client, namespace)
+        run_id = namespace.run_id or new_id()
+        try:
+            config = _config(client, namespace, run_id)
+        except ConfigurationError as error:
+            return _refused(client, run_id, error, out)
         variables = read_variables(namespace.variables, namespace.variable_files, config.variable_specs())
         if namespace.dry_run:
             return dry_run(client.preflight(config, variables), out)
-        run_id = namespace.run_id or new_id()
         try:
             handle = client.submit(
                 config, variables, run_id=run_id, priority=namespace.priority, stream=out.interactive
@@ -76,8 +79,9 @@ def exit_code(run: Run) -> int:
     return 2 if run.error is not None and run.error.type == ConfigurationError.__name__ else FAILED
 
 
-def _config(client: "MCPClient", namespace: Namespace) -> BaseMCPConfig:
-    config = client.tasks.load(namespace.task)
+def _config(client: "MCPClient", namespace: Namespace, run_id: str) -> BaseMCPConfig:
+    task = namespace.task
+    config = client.tasks.load(task) if namespace.dry_run else client.load(task, run_id=run_id)
     changes: dict[str, Any] = {}
     if namespace.model is not None:
         if "model" not in type(config).model_fields:

@@ -59,13 +59,22 @@ def parse_task(text: str, registry: Registry, *, source: str) -> BaseMCPConfig:
     try:
         raw = json.loads(text) if source.endswith(".json") else yaml.load(text, Loader=_Loader)  # noqa: S506  (a SafeLoader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ConfigurationError(f"{source} cannot be parsed: {' '.join(str(error).split())}.") from None
+        raise ConfigurationError(
+            f"{source} cannot be parsed: {' '.join(str(error).split())}.",
+            record=f"{Path(source).name} cannot be parsed{_place_of(error)}.",
+        ) from None
     if not isinstance(raw, Mapping):
         raise ConfigurationError(
             f"{source}: found {type(raw).__name__}, allowed is a mapping of field names to values.",
             hint="A task file starts with `type: llm_prompt`.",
         )
     return registry.parse(raw, source=source)
+
+
+def _place_of(error: Exception) -> str:
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+        return f": line {error.problem_mark.line + 1}, column {error.problem_mark.column + 1}"
+    return f": line {error.lineno}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
 
 
 def dump_task(config: BaseMCPConfig) -> str:

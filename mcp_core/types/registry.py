@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import Any
 
 from loguru import logger
@@ -117,10 +118,13 @@ class Registry:
 
 def explain(error: ValidationError, config_class: type[BaseMCPConfig], source: str) -> ConfigurationError:
     """One sentence per wrong field: source, field, found, allowed."""
-    sentences = []
+    sentences, records = [], []
     items = error.errors(include_url=False)
     for item in items[:10]:
         path = ".".join(str(part) for part in item["loc"]) or "schema_version"
+        # Pydantic's own words say what is allowed; those of a validator may say what was found.
+        own = item["type"] in ("value_error", "assertion_error")
+        records.append(f"{Path(source).name}: {path}: {'wrong' if own else item['msg']}.")
         if item["type"] == "extra_forbidden":
             allowed = "no such field; known are " + ", ".join(config_class.model_fields)
             sentences.append(f"{source}: {path}: {allowed}.")
@@ -132,7 +136,7 @@ def explain(error: ValidationError, config_class: type[BaseMCPConfig], source: s
             message = item["msg"].removeprefix("Value error, ")
             sentences.append(f"{source}: {path}: found {str(item['input'])[:80]!r}, allowed: {message}.")
     first = items[0]["loc"]
-    return ConfigurationError("\n".join(sentences), field=".".join(map(str, first)) or None)
+    return ConfigurationError("\n".join(sentences), field=".".join(map(str, first)) or None, record="\n".join(records))
 
 
 def _origin(execute: Executor) -> str:

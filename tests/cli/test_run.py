@@ -17,6 +17,8 @@ from tests.cli.server import ModelServer
 
 pytestmark = pytest.mark.integration
 
+SECRET = "hunter2hunter2"
+
 Cli = Callable[..., Result]
 
 
@@ -131,6 +133,58 @@ def test_wrong_use_is_json_where_json_was_asked_for(cli: Cli, task: Path) -> Non
         assert set(result.json) == {"error"}
         assert set(result.json["error"]) == {"type", "message", "hint"}
         assert result.json["error"]["type"] == "ConfigurationError"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "recorded"),
+    [
+        ("cut.yaml", f"type: llm_prompt\ntemplate: [{SECRET}", "cut.yaml cannot be parsed: line 2,"),
+        (
+            "cut.json",
+            '{"type": "llm_prompt", "template": "' + SECRET,
+            "cut.json cannot be parsed: line 1, column 36.",
+        ),
+        (
+            "odd.yaml",
+            f"type: llm_prompt\ntemplate: hi\ntemperature: {SECRET}",
+            "odd.yaml: temperature: Input should be a",
+        ),
+        ("own.yaml", f"type: llm_prompt\ntemplate: '{{{{ {SECRET} '", "own.yaml: template: wrong."),
+        ("key.yaml", f"type: llm_prompt\ntemplate: hi\napi_key: {SECRET}", "key.yaml: api_key: Extra inputs are not"),
+        ("less.yaml", f"type: llm_prompt\nname: {SECRET}", "less.yaml: template: Field required."),
+    ],
+)
+def test_a_task_file_that_is_wrong_leaves_a_failed_run_without_its_words(
+    cli: Cli, data_dir: Path, tmp_path: Path, name: str, text: str, recorded: str
+) -> None:
+    (tmp_path / name).write_text(text)
+    result = cli("run", str(tmp_path / name), "--json")
+    assert result.code == 2
+    run = result.json
+    assert (run["status"], run["type"], run["name"]) == ("failed", "llm_prompt", name.partition(".")[0])
+    assert run["error"]["type"] == "ConfigurationError"
+    assert run["error"]["message"].startswith(recorded)
+    assert name in result.err
+    (listed,) = cli("history", "list", "--json").json["runs"]
+    assert listed == run
+    history = b"".join(path.read_bytes() for path in data_dir.rglob("*") if path.is_file())
+    assert SECRET.encode() not in history
+    assert cli("run", str(tmp_path / name)).out == ""
+
+
+@pytest.mark.parametrize("text", ["", "- a list", "template: hi", "type: poem\ntemplate: hi", "\0\0type", "type: ["])
+def test_a_task_file_of_no_known_type_is_no_run(cli: Cli, data_dir: Path, tmp_path: Path, text: str) -> None:
+    (tmp_path / "unknown.yaml").write_text(text)
+    result = cli("run", str(tmp_path / "unknown.yaml"), "--json")
+    assert result.code == 2
+    assert set(result.json) == {"error"}
+    assert cli("history", "list", "--json").json["runs"] == []
+
+
+def test_looking_ahead_at_a_wrong_task_file_records_nothing(cli: Cli, data_dir: Path, tmp_path: Path) -> None:
+    (tmp_path / "wrong.yaml").write_text("type: llm_prompt\n")
+    assert cli("run", str(tmp_path / "wrong.yaml"), "--dry-run").code == 2
+    assert cli("history", "list", "--json").json["runs"] == []
 
 
 def test_a_bad_setting_is_code_2(cli: Cli, task: Path, monkeypatch: pytest.MonkeyPatch) -> None:
