@@ -29,7 +29,7 @@ from pydantic import (
 
 from mcp_core.errors import ConfigurationError
 
-__all__ = ["CACHE_BACKENDS", "SETTINGS_VERSION", "Settings", "load_settings"]
+__all__ = ["CACHE_BACKENDS", "SETTINGS_VERSION", "Seconds", "Settings", "load_settings"]
 
 SETTINGS_VERSION = 1
 """Version of the names below. `MCP_SETTINGS_VERSION` states the one a deployment was written for."""
@@ -53,6 +53,7 @@ _ALLOWED: Mapping[str, str] = {
     "cache_backend": "sqlite, memory, filesystem, redis, tiered or the name of an installed cache",
     "cache_ttl": "a number of seconds above 0, or 90m, 12h, 7d",
     "cache_max_bytes": "a number of bytes from 1000000, or 500MB, 2GB",
+    "cache_encryption": "on or off",
     "redis_url": "a URL as rediss://:PASSWORD@HOST:6379/0",
     "workers": "a whole number from 1 to 256",
     "queue_size": "a whole number from 1 to 1000000",
@@ -114,6 +115,9 @@ class Settings(BaseModel):
         7 * 86400.0, gt=0, description="How long an answer stays fresh: seconds, or 90m, 12h, 7d."
     )
     cache_max_bytes: Bytes = Field(500_000_000, ge=1_000_000, description="Largest size of the cache: bytes, or 500MB.")
+    cache_encryption: Literal["on", "off"] = Field(
+        "off", description="Whether remembered answers are encrypted where they are stored, by the master key."
+    )
     redis_url: str = Field(
         "", description="redis:// or rediss:// URL, for circuits and rates of all processes, and some caches."
     )

@@ -1,14 +1,22 @@
-"""The cache as callers see it: what it holds, what it saved, and clearing it."""
+"""The cache as callers see it: what it holds, what it did, and what people do to its entries."""
 
-from collections.abc import Iterator
-from datetime import datetime, timedelta
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
-from mcp_core.cache.base import Cache, CacheSize, Entry
-from mcp_core.errors import CacheError
-from mcp_core.models import Actor, utcnow
+from mcp_core.api.cache_stats import CacheStats
+from mcp_core.api.handle import RunHandle
+from mcp_core.cache.base import Cache, CacheSize, Entry, EntryFilter, Item, Order
+from mcp_core.cache.cipher import Cipher
+from mcp_core.cache.ledger import Ledger
+from mcp_core.errors import CacheError, ConfigurationError
+from mcp_core.formats import count
+from mcp_core.models import Actor
+from mcp_core.security.master_key import load_master_key
 from mcp_core.security.permissions import check
 from mcp_core.settings import Settings
 from mcp_core.store import Store
@@ -18,17 +26,34 @@ if TYPE_CHECKING:
 
     from mcp_core.store.filters import Group, Period
 
-__all__ = ["CacheService"]
+__all__ = ["CacheService", "cache_cipher"]
+
+_KEY_LENGTH = 64
+_LOOK_SECONDS = 60.0
+"""How often it is looked up at most how much the cache holds, for the chart of its size."""
 
 
 class CacheService:
-    """The cache of answers. Reached as `client.cache`."""
+    """The cache of answers. Reached as `client.cache`.
 
-    def __init__(self, cache: Cache, store: Store, settings: Settings, actor: Actor) -> None:
+    Methods that forget, pin or refresh need an actor who may; each such act is logged with who did it.
+
+    Args:
+        repeat: runs a run again, `(run_id, actor=..., cache=...)`.
+    """
+
+    def __init__(
+        self, cache: Cache, store: Store, settings: Settings, actor: Actor, repeat: Callable[..., RunHandle]
+    ) -> None:
         self._cache = cache
         self._store = store
-        self._settings = settings
         self._actor = actor
+        self._repeat = repeat
+        self._stats = CacheStats(store, settings)
+        self._next_look = 0.0
+        store.before_heartbeat = self.flush
+
+    # What it holds and did
 
     def size(self) -> CacheSize:
         """Entries and bytes held.
@@ -41,32 +66,17 @@ class CacheService:
     def stats(self, *, since: datetime | None = None, until: datetime | None = None) -> dict[str, Any]:
         """What the cache holds, and what it did from `since` to `until` (default: the last 30 days); JSON-compatible.
 
-        `hit_ratio` is hits of hits and misses, None before the first of either.
+        `hit_ratio` is answers from the cache by runs that asked it, None before the first of either. `by` has the
+        same figures for each `type`, `provider`, `model` and `task`, the busiest first.
         """
-        until = until or utcnow()
-        since = since or until - timedelta(days=30)
-        totals = self._store.totals(since, until)
+        self._write_all()
         try:
             held: CacheSize | None = self.size()
+            pinned: int | None = self._cache.count(EntryFilter(pinned=True)).entries
         except CacheError as error:
             logger.warning("The cache cannot be measured: {}", error)
-            held = None
-        return {
-            "backend": self._settings.cache_backend,
-            "entries": held.entries if held else None,
-            "size_bytes": held.size_bytes if held else None,
-            "max_bytes": self._settings.cache_max_bytes,
-            "ttl_seconds": self._settings.cache_ttl,
-            "since": since.isoformat(),
-            "until": until.isoformat(),
-            "hits": totals.hits,
-            "misses": totals.misses,
-            "stale": totals.stale,
-            "bypass": totals.bypass,
-            "hit_ratio": totals.hit_ratio,
-            "saved_usd": str(totals.saved_usd),
-            "saved_seconds": totals.saved_seconds,
-        }
+            held = pinned = None
+        return self._stats.read(held, pinned, since=since, until=until)
 
     def frame(
         self, since: datetime, until: datetime, *, by: "Period" = "day", group: "Group | None" = None
@@ -74,21 +84,178 @@ class CacheService:
         """Hits, misses and savings over time, and by `group` where one is named."""
         return self._store.cache_frame(since, until, by=by, group=group)
 
+    def changes_frame(self, since: datetime, until: datetime, *, by: "Period" = "day") -> "pd.DataFrame":
+        """What was stored and pushed out over time: `stored`, `stored_bytes`, `evictions`, `evicted_bytes`."""
+        self._write_all()
+        return self._store.cache_counts.frame(since, until, by)
+
+    def size_frame(self, since: datetime, until: datetime, *, by: "Period" = "day") -> "pd.DataFrame":
+        """`entries` and `size_bytes` held over time, as last seen in each period; those without a look have no row."""
+        self._write_all()
+        return self._store.cache_counts.sizes(since, until, by)
+
+    # Its entries
+
     def entries(self, *, limit: int = 1000, offset: int = 0) -> Iterator[Entry]:
-        """Entries, newest first."""
+        """Entries with their answers, newest first."""
         return self._cache.entries(limit=limit, offset=offset)
 
-    def delete(self, key: str, *, actor: Actor | None = None) -> bool:
-        """Forget one entry; returns whether it was there."""
-        who = actor or self._actor
-        check(who, "clear_cache")
-        logger.info("{} deleted the cache entry {}.", who.name, key[:12])
-        return self._cache.delete(key)
+    def find(
+        self, wanted: EntryFilter | None = None, *, order: Order = "newest", limit: int = 50, offset: int = 0
+    ) -> list[Item]:
+        """What lists show of the entries that are meant (default: all), in that order.
 
-    def clear(self, *, actor: Actor | None = None) -> int:
-        """Forget all entries; returns how many there were."""
+        Raises:
+            CacheError: the backend cannot be read.
+        """
+        return self._cache.find(wanted or EntryFilter(), order=order, limit=limit, offset=offset)
+
+    def count(self, wanted: EntryFilter | None = None) -> CacheSize:
+        """How many entries are meant (default: all), and their size."""
+        return self._cache.count(wanted or EntryFilter())
+
+    def names(self) -> dict[str, list[str]]:
+        """The labels that occur among the entries: `type`, `provider`, `model` and `task` -> names, sorted."""
+        found: dict[str, set[str]] = {"type": set(), "provider": set(), "model": set(), "task": set()}
+        for item in self._cache.items():
+            for label, names in found.items():
+                if name := item.labels.get(label):
+                    names.add(name)
+        return {label: sorted(names) for label, names in found.items()}
+
+    def show(self, key: str) -> tuple[Item, Entry | None]:
+        """An entry by its key, or the only one whose key begins so; without its answer where that cannot be read.
+
+        Looking counts as no hit.
+
+        Raises:
+            ConfigurationError: there is none, or there are several.
+        """
+        item = self._find(key)
+        return item, self._cache.peek(item.key)
+
+    def pin(self, key: str, *, pinned: bool = True, actor: Actor | None = None) -> Item:
+        """Keep an entry whatever comes, or no longer: it is not pushed out, and cleared only on purpose.
+
+        Raises:
+            ConfigurationError: there is no such entry.
+        """
+        who = self._allowed(actor)
+        item = self._find(key)
+        if not self._cache.pin(item.key, pinned=pinned):
+            raise _unknown(key)
+        logger.info("{} {} the cache entry {}.", who.name, "pinned" if pinned else "unpinned", item.key[:12])
+        return self._find(item.key)
+
+    def refresh(self, key: str, *, actor: Actor | None = None) -> RunHandle:
+        """Ask again for what an entry answers: repeats the run that got it, without the cache's answer.
+
+        Raises:
+            ConfigurationError: there is no such entry, or its run is not in the history any more.
+        """
+        who = actor or self._actor
+        item = self._find(key)
+        if not item.run_id or self._store.get_run(item.run_id) is None:
+            raise ConfigurationError(
+                "The run that got this answer is not in the history, so it cannot be asked for again.",
+                hint="Delete the entry; whoever asks next gets a new answer.",
+            )
+        handle = self._repeat(item.run_id, actor=who, cache="refresh")
+        logger.info("{} refreshes the cache entry {} by run {}.", who.name, item.key[:12], handle.id)
+        return handle
+
+    def delete(self, key: str, *, actor: Actor | None = None) -> bool:
+        """Forget one entry, pinned or not; returns whether it was there."""
+        who = self._allowed(actor)
+        there = self._cache.delete(key)
+        logger.info("{} deleted the cache entry {}.", who.name, key[:12])
+        self._changed()
+        return there
+
+    def forget(self, wanted: EntryFilter, *, pinned: bool = False, actor: Actor | None = None) -> int:
+        """Forget all entries that are meant; returns how many.
+
+        Args:
+            pinned: whether pinned ones go, too.
+        """
+        who = self._allowed(actor)
+        if not pinned and wanted.pinned is None:
+            wanted = replace(wanted, pinned=False)
+        gone = self._cache.forget(wanted)
+        logger.info("{} deleted {} by {}.", who.name, count(gone, "cache entries"), wanted)
+        self._changed()
+        return gone
+
+    def clear(self, *, pinned: bool = False, actor: Actor | None = None) -> int:
+        """Forget all entries; returns how many there were.
+
+        Args:
+            pinned: whether pinned ones go, too.
+        """
+        who = self._allowed(actor)
+        kept = 0 if pinned else self._cache.count(EntryFilter(pinned=True)).entries
+        gone = self._cache.forget(EntryFilter(pinned=False)) if kept else self._cache.clear()
+        pins = f"; pinned and kept: {kept:,}" if kept else ""
+        logger.info("{} cleared the cache: {}{}.", who.name, count(gone, "entries"), pins)
+        self._changed()
+        return gone
+
+    def flush(self) -> None:
+        """Leave what was counted since the last time to the next writer of the history. Never raises."""
+        rows = self._ledger.drain()
+        held = None
+        if (rows or not self._next_look) and time.monotonic() >= self._next_look:
+            self._next_look = time.monotonic() + _LOOK_SECONDS
+            try:
+                held = self._cache.size()
+            except CacheError as error:
+                logger.debug("The cache cannot be measured: {}", error)
+        self._stats.count(rows, held)
+
+    @property
+    def _ledger(self) -> Ledger:
+        if self._cache.ledger is None:
+            self._cache.ledger = Ledger()
+        return self._cache.ledger
+
+    def _write_all(self) -> None:
+        self.flush()
+        self._store.flush()
+
+    def _changed(self) -> None:
+        self._next_look = 0.0
+        self.flush()
+
+    def _allowed(self, actor: Actor | None) -> Actor:
         who = actor or self._actor
         check(who, "clear_cache")
-        count = self._cache.clear()
-        logger.info("{} cleared the cache: {} entries.", who.name, count)
-        return count
+        return who
+
+    def _find(self, key: str) -> Item:
+        if len(key) == _KEY_LENGTH:
+            if (item := self._cache.item(key)) is not None:
+                return item
+            raise _unknown(key)
+        found = [item for item in self._cache.items() if key and item.key.startswith(key)]
+        if len(found) > 1:
+            raise ConfigurationError(
+                f"{len(found)} entries begin with {key!r}.", hint="Give more of the key; `cache entries` names them."
+            )
+        if not found:
+            raise _unknown(key)
+        return found[0]
+
+
+def cache_cipher(settings: Settings) -> Cipher | None:
+    """What encrypts the cache, where the settings say so.
+
+    Raises:
+        ConfigurationError: there is no master key, and none can be made.
+    """
+    return Cipher(load_master_key(settings)) if settings.cache_encryption == "on" else None
+
+
+def _unknown(key: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"The cache has no entry {key!r}.", hint="It may be gone meanwhile; `cache entries` names those there are."
+    )

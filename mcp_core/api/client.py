@@ -13,7 +13,7 @@ from pydantic_core import to_jsonable_python
 
 from mcp_core.api.arguments import checked_actor, checked_priority, checked_run_id, checked_variables
 from mcp_core.api.budgets import BudgetService
-from mcp_core.api.caching import CacheService
+from mcp_core.api.caching import CacheService, cache_cipher
 from mcp_core.api.dashboard import DashboardService
 from mcp_core.api.execution import Engine
 from mcp_core.api.guard import BudgetGuard
@@ -29,6 +29,7 @@ from mcp_core.api.runs import RunService
 from mcp_core.api.tasks import EXAMPLES, TaskService
 from mcp_core.api.unreadable import for_the_record, run_of
 from mcp_core.cache.factory import open_cache
+from mcp_core.cache.results import Results
 from mcp_core.errors import ConfigurationError, PermissionDeniedError
 from mcp_core.models import Actor, Priority, Run, new_id
 from mcp_core.providers.outages import SimulatedOutages
@@ -80,7 +81,7 @@ class MCPClient:
         with suppress(OSError):  # whatever needs the directory says what is wrong with it
             self.settings.make_data_dir()
         with ExitStack() as opened:
-            self._cache = open_cache(self.settings)
+            self._cache = open_cache(self.settings, cache_cipher(self.settings))
             opened.callback(self._cache.close)
             self.store: Store = open_store(self.settings.database_url, data_dir=self.settings.data_dir)
             opened.callback(self.store.close)
@@ -90,6 +91,7 @@ class MCPClient:
             self._engine = Engine(
                 self.store,
                 self.providers,
+                Results(self._cache, ttl_seconds=self.settings.cache_ttl),
                 self.registry,
                 self.settings,
                 adopt=adopt,
@@ -101,7 +103,7 @@ class MCPClient:
         self.queue = QueueService(self.store, self._engine, self.settings)
         self.runs = RunService(self.store, self._engine, self.queue, self.submit, self.actor)
         self.tasks = TaskService(self.registry, (self.settings.data_dir / "tasks", EXAMPLES))
-        self.cache = CacheService(self._cache, self.store, self.settings, self.actor)
+        self.cache = CacheService(self._cache, self.store, self.settings, self.actor, self.runs.repeat)
         self.budgets = BudgetService(self.store, self._guard, self.actor)
         self._preflight = PreflightService(self.store, self.providers, self.budgets, self._guard)
         self.dashboard = DashboardService(self.store)
@@ -270,6 +272,7 @@ class MCPClient:
             return
         self._closed = True
         self._engine.close(drain_seconds=self.settings.drain_seconds if drain_seconds is None else drain_seconds)
+        self.cache.flush()
         self._opened.close()
 
     def __enter__(self) -> Self:

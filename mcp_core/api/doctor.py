@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from importlib import metadata
 from typing import Literal
 
+from mcp_core.api.caching import cache_cipher
 from mcp_core.api.host import MODEL_BYTES, disk_of, free_memory
 from mcp_core.api.notes import Note, notes
 from mcp_core.cache.base import Entry
@@ -43,11 +44,14 @@ PACKAGES = (
     "xllamacpp",
     "psycopg",
     "redis",
+    "cryptography",
 )
 """The packages whose versions are told, which are also those most often missing."""
 
 _SPACE = 500_000_000
 _LOAD_SECONDS = 60.0
+_TRIED = 100
+"""Entries of the cache that are read, the newest ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,18 +187,28 @@ def _history(settings: Settings) -> Check:
 def _cache(settings: Settings) -> Check:
     key = secrets.token_hex(32)
     body = os.urandom(64).hex().encode()
-    with closing(open_cache(settings)) as safe:
+    with closing(open_cache(settings, cache_cipher(settings))) as safe:
         # Past what keeps failures from runs, the guard and the memory in front: here a failure is the finding.
         cache = safe.inner.back if isinstance(safe.inner, TieredCache) else safe.inner
         cache.set(Entry(key=key, body=body, expires_at=time.time() + 60))
         found = cache.get(key)
         cache.delete(key)
         held = cache.size()
+        # Those that cannot be read are left out of the list.
+        readable = sum(1 for _ in cache.entries(limit=_TRIED))
     if found is None or found.body != body:
         raise CacheError("The cache does not give back what it was given.", hint="Clear it: `cache clear`.")
-    return Check(
-        "cache", "ok", f"{settings.cache_backend}: {count(held.entries, 'entries')}, {held.size_bytes / 1e6:,.1f} MB."
-    )
+    sealed = ", encrypted" if settings.cache_encryption == "on" else ""
+    text = f"{settings.cache_backend}: {count(held.entries, 'entries')}, {held.size_bytes / 1e6:,.1f} MB{sealed}."
+    unreadable = min(held.entries, _TRIED) - readable
+    if unreadable > 0:
+        return Check(
+            "cache",
+            "warn",
+            f"{text} {unreadable:,} of the newest cannot be read: damaged, or encrypted in another way.",
+            "Set MCP_MASTER_KEY and MCP_CACHE_ENCRYPTION as they were, or clear the cache: `cache clear`.",
+        )
+    return Check("cache", "ok", text)
 
 
 def _plugins() -> Iterator[Check]:

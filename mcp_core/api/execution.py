@@ -14,7 +14,9 @@ from mcp_core.api.guard import BudgetGuard
 from mcp_core.api.line import Ticket
 from mcp_core.api.live import LiveRun
 from mcp_core.api.pulse import Pulse
+from mcp_core.api.remembering import remembering
 from mcp_core.api.workers import PoolState, WorkerPool
+from mcp_core.cache.results import Results
 from mcp_core.control import CancelReason
 from mcp_core.errors import (
     ExecutionError,
@@ -60,6 +62,7 @@ class Engine:
         self,
         store: Store,
         providers: Providers,
+        results: Results,
         registry: Registry,
         settings: Settings,
         *,
@@ -69,6 +72,7 @@ class Engine:
         self.owner = new_id()
         self._store = store
         self._providers = providers
+        self._results = results
         self._registry = registry
         self._lock = threading.Lock()
         self._live: dict[str, LiveRun] = {}
@@ -279,6 +283,7 @@ class Engine:
             cancel=live.token,
             emit=emit_checked,
             save_artifact=lambda name, content, media_type: self._save_artifact(live, name, content, media_type),
+            remember=remembering(live, self._results, emit),
         )
 
     def _save_artifact(self, live: LiveRun, name: str, content: bytes, media_type: str) -> Artifact:

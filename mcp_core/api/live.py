@@ -34,6 +34,7 @@ class Tally:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._done: list[Completion] = []
+        self._remembered: list[CacheOutcome] = []
         self._failed: list[Attempt] = []
         self._wasted: list[tuple[Usage, Decimal | None]] = []
         self._stakes: dict[int, tuple[ChatRequest, Decimal]] = {}
@@ -44,6 +45,11 @@ class Tally:
         with self._lock:
             self._stakes.pop(threading.get_ident(), None)
             self._done.append(completion)
+
+    def add_remembered(self, outcome: CacheOutcome) -> None:
+        """Count a result of work that is no call, made or taken from the cache."""
+        with self._lock:
+            self._remembered.append(outcome)
 
     @property
     def called(self) -> bool:
@@ -111,8 +117,8 @@ class Tally:
         return (*(a for c in self._done for a in c.attempts), *self._failed)
 
     def cache(self) -> CacheOutcome | None:
-        """One outcome for all calls: `hit` if every call was one; else the least cached of them; None without any."""
-        outcomes = [c.cache for c in self._done]
+        """One outcome for all calls and results: `hit` if each was; else the least cached of them; None without any."""
+        outcomes = [*(c.cache for c in self._done), *self._remembered]
         if len(outcomes) == 1:
             return outcomes[0]
         for name in ("miss", "bypass", "stale"):

@@ -1,65 +1,17 @@
-"""The one interface of everything that remembers an answer, and what it remembers."""
+"""The one interface of everything that remembers an answer."""
 
-import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from decimal import Decimal
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 
-__all__ = ["Cache", "CacheSize", "Entry"]
+from mcp_core.cache.entry import CacheSize, Entry, EntryFilter, Item, Order, sort_items
+from mcp_core.cache.ledger import Ledger
+from mcp_core.cache.notes import Notes
 
-_SKEW_SECONDS = 300.0
-"""How far the clocks of hosts that share a cache may differ."""
+__all__ = ["EVERYTHING", "Cache", "CacheSize", "Entry", "EntryFilter", "Item", "Order"]
 
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A remembered answer.
-
-    Attributes:
-        key: hash that names it (64 hexadecimal digits).
-        body: the answer as the model server sent it (or would have, for a streamed one), bytes.
-        content_type: media type of the body.
-        created_at: when it was stored; Unix time in seconds.
-        expires_at: when it becomes stale; None for never.
-        latency_seconds: how long the original call took.
-        cost_usd: what the original call cost; None where unknown.
-        run_id: the run that first got it; empty where unknown.
-        labels: what statistics and searches group by: `type`, `provider`, `model`, `task`.
-    """
-
-    key: str
-    body: bytes
-    content_type: str = "application/json"
-    created_at: float = field(default_factory=time.time)
-    expires_at: float | None = None
-    latency_seconds: float = 0.0
-    cost_usd: Decimal | None = None
-    run_id: str = ""
-    labels: Mapping[str, str] = field(default_factory=dict)
-
-    def is_fresh(self, now: float | None = None) -> bool:
-        """Whether it has not expired at `now` (Unix time; default the present).
-
-        One that can expire but comes from the future does not count as fresh: it was stored while the clock was
-        wrong, and nobody can say when its time is up.
-        """
-        if self.expires_at is None:
-            return True
-        now = time.time() if now is None else now
-        return self.expires_at > now and self.created_at <= now + _SKEW_SECONDS
-
-    def age_seconds(self, now: float | None = None) -> float:
-        """Seconds since it was stored, not below 0 (clocks jump)."""
-        return max(0.0, (time.time() if now is None else now) - self.created_at)
-
-
-@dataclass(frozen=True, slots=True)
-class CacheSize:
-    """How much a cache holds: `entries` (count), `size_bytes` (bodies and their metadata, as stored)."""
-
-    entries: int
-    size_bytes: int
+EVERYTHING = EntryFilter()
+_ALL = 2**31 - 1
 
 
 class Cache(ABC):
@@ -67,15 +19,21 @@ class Cache(ABC):
 
     A backend raises `CacheError` when it cannot work; callers log it and go on without the cache. A damaged entry is
     dropped, logged and reported as missing. `get` also returns expired entries: freshness is the caller's policy.
+
+    A backend of one's own has to bring `get`, `set`, `delete`, `clear`, `size` and `entries`. What people search,
+    count, pin and delete by filter with is built on these; a backend that can do it faster overrides `items`.
     """
 
     name: str = "custom"
     evictions: int = 0
     """Entries this process pushed out to stay below the largest size."""
+    ledger: Ledger | None = None
+    """Where evictions are counted for the statistics."""
+    _notes: Notes | None = None
 
     @abstractmethod
     def get(self, key: str) -> Entry | None:
-        """The entry under `key`, fresh or expired; None where there is none."""
+        """The entry under `key`, fresh or expired; None where there is none. Counts as a use."""
 
     @abstractmethod
     def set(self, entry: Entry) -> None:
@@ -83,11 +41,11 @@ class Cache(ABC):
 
     @abstractmethod
     def delete(self, key: str) -> bool:
-        """Forget `key`; returns whether it was there."""
+        """Forget `key`, pinned or not; returns whether it was there."""
 
     @abstractmethod
     def clear(self) -> int:
-        """Forget everything; returns how many entries that were."""
+        """Forget everything, pinned or not; returns how many entries that were."""
 
     @abstractmethod
     def size(self) -> CacheSize:
@@ -102,3 +60,80 @@ class Cache(ABC):
 
     def close(self) -> None:  # noqa: B027  (a backend without resources has nothing to close)
         """Release connections and files."""
+
+    # What people look at. The defaults read every entry.
+
+    @property
+    def notes(self) -> Notes:
+        """Hits and pins of a backend that does not keep them itself; those of this process where nobody set others."""
+        if self._notes is None:
+            self._notes = Notes()
+        return self._notes
+
+    @notes.setter
+    def notes(self, notes: Notes) -> None:
+        self._notes = notes
+
+    def peek(self, key: str) -> Entry | None:
+        """The entry under `key`, without counting as a use."""
+        return self.get(key)
+
+    def items(self, wanted: EntryFilter = EVERYTHING) -> Iterator[Item]:
+        """All entries that are meant, in no particular order."""
+        hits, pinned = self.notes.hits(), self.notes.pinned()
+        for entry in self.entries(limit=_ALL):
+            item = Item.of(
+                entry, len(entry.body), hits=hits.get(entry.key, 0), used_at=None, pinned=entry.key in pinned
+            )
+            if self.is_meant(item, wanted, lambda: entry):  # noqa: B023  (called before the loop goes on)
+                yield item
+
+    def find(
+        self, wanted: EntryFilter = EVERYTHING, *, order: Order = "newest", limit: int = 50, offset: int = 0
+    ) -> list[Item]:
+        """Entries that are meant, in that order, at most `limit` after skipping `offset`."""
+        return sort_items(list(self.items(wanted)), order)[offset : offset + max(0, limit)]
+
+    def item(self, key: str) -> Item | None:
+        """What a list shows of one entry; None where there is none."""
+        return next((item for item in self.items() if item.key == key), None)
+
+    def count(self, wanted: EntryFilter = EVERYTHING) -> CacheSize:
+        """How many entries are meant, and their size."""
+        sizes = [item.size_bytes for item in self.items(wanted)]
+        return CacheSize(len(sizes), sum(sizes))
+
+    def forget(self, wanted: EntryFilter) -> int:
+        """Forget all entries that are meant, pinned ones unless `wanted.pinned` is False; returns how many."""
+        return sum(self.delete(item.key) for item in list(self.items(wanted)))
+
+    def pin(self, key: str, *, pinned: bool = True) -> bool:
+        """Keep an entry whatever comes, or no longer; returns whether it is there.
+
+        The default only notes it: a backend that evicts leaves out those in `self.notes.pinned()`.
+        """
+        there = self.peek(key) is not None
+        self.notes.pin(key, pinned=pinned and there)
+        return there
+
+    def lock(self, key: str) -> "AbstractContextManager[Callable[[], bool]]":  # noqa: ARG002
+        """A block whose value tries, without waiting, to be the only one of all processes that makes `key`.
+
+        It returns whether it is by now; after the block, or with the process, somebody else may be. By default there
+        is no telling, so everybody is.
+        """
+        return nullcontext(_granted)
+
+    def is_meant(self, item: Item, wanted: EntryFilter, entry: Callable[[], Entry | None]) -> bool:
+        """Whether `wanted` means `item`; asks for the entry itself only where it has to."""
+        return wanted.fits(item) and (not wanted.text or wanted.names(item) or wanted.is_about(entry()))
+
+    def pushed_out(self, labels: Mapping[str, str], size_bytes: int) -> None:
+        """Count an eviction. Called by backends, for each."""
+        self.evictions += 1
+        if self.ledger is not None:
+            self.ledger.evicted(labels, size_bytes)
+
+
+def _granted() -> bool:
+    return True

@@ -6,15 +6,19 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from loguru import logger
 
-from mcp_core.cache.base import Cache, CacheSize, Entry
-from mcp_core.cache.codec import decode, encode
+from mcp_core.cache.base import EVERYTHING, Cache, CacheSize, Entry, EntryFilter, Item
+from mcp_core.cache.cipher import Cipher
+from mcp_core.cache.codec import HEAD_BYTES, decode, encode, is_sealed, read_head
+from mcp_core.cache.locks import KeyLocks
+from mcp_core.cache.notes import Notes
 from mcp_core.errors import CacheError
 
 __all__ = ["FilesystemCache"]
@@ -41,10 +45,14 @@ class _File:
 
 
 class FilesystemCache(Cache):
-    """Keeps the most recently used entries of at most `max_bytes` in all below `directory`. Thread-safe.
+    """Keeps the most recently used entries of at most `max_bytes` in all, and the pinned ones, below `directory`.
 
-    Files are `<2 digits>/<key>.entry`, written aside and renamed, so that nobody reads half an entry; their access
-    time is when they were last used, their modification time when the entry was made.
+    Thread-safe. Files are `<2 digits>/<key>.entry`, written aside and renamed, so that nobody reads half an entry;
+    their access time is when they were last used, their modification time when the entry was made. Hits and pins are
+    in `notes.json`, locks in `lock`.
+
+    Args:
+        cipher: encrypts what is stored, where there is one.
 
     Attributes:
         evictions: entries this process pushed out.
@@ -52,9 +60,12 @@ class FilesystemCache(Cache):
 
     name = "filesystem"
 
-    def __init__(self, directory: Path, max_bytes: int) -> None:
+    def __init__(self, directory: Path, max_bytes: int, *, cipher: Cipher | None = None) -> None:
         self.directory = directory
         self.max_bytes = max_bytes
+        self.notes = Notes(directory / "notes.json")
+        self._cipher = cipher
+        self._locks = KeyLocks(directory / "lock")
         self.evictions = 0
         self._lock = threading.Lock()
         self._bytes = 0
@@ -62,28 +73,15 @@ class FilesystemCache(Cache):
 
     def get(self, key: str) -> Entry | None:
         """The entry under `key`, fresh or expired; None where there is none."""
-        path = self._path(key)
-        with self._translated("read"):
-            try:
-                with path.open("rb") as file:
-                    made = os.fstat(file.fileno()).st_mtime_ns
-                    data = file.read()
-            except (FileNotFoundError, NotADirectoryError):
-                return None
-            entry = decode(data, key)
-            if entry is None:
-                logger.warning("Dropped a damaged answer: {}", path.name)
-                path.unlink(missing_ok=True)
-                return None
-        try:
-            os.utime(path, ns=(time.time_ns(), made))
-        except OSError as error:
-            logger.debug("The use of {} was not noted: {}", path.name, error)
-        return entry
+        return self._get(key, used=True)
+
+    def peek(self, key: str) -> Entry | None:
+        """The entry under `key`, without counting as a use."""
+        return self._get(key, used=False)
 
     def set(self, entry: Entry) -> None:
         """Store `entry` under its key, replacing what was there. One larger than `max_bytes` is not kept."""
-        data = encode(entry)
+        data = encode(entry, self._cipher)
         if len(data) > self.max_bytes:
             logger.debug("An answer of {} bytes is larger than the whole cache, so it is not kept", len(data))
             self.delete(entry.key)
@@ -104,19 +102,35 @@ class FilesystemCache(Cache):
             except OSError:
                 aside.unlink(missing_ok=True)
                 raise
+            self.notes.forget(entry.key)
             self._keep_below_cap(path)
+
+    def touch(self, key: str) -> None:
+        """Note that `key` was used."""
+        path = self._path(key)
+        try:
+            os.utime(path, ns=(time.time_ns(), path.stat().st_mtime_ns))
+        except OSError as error:
+            logger.debug("The use of {} was not noted: {}", path.name, error)
+            return
+        self.notes.hit(key)
 
     def delete(self, key: str) -> bool:
         """Forget `key`; returns whether it was there."""
         with self._translated("written"), self._lock:
-            return self._remove(self._path(key))
+            there = self._remove(self._path(key))
+        if there:
+            self.notes.gone(key)
+        return there
 
     def clear(self) -> int:
         """Forget everything; returns how many entries that were."""
         with self._translated("written"), self._lock:
             count = sum(self._remove(file.path) for file in self._files())
             self._bytes = 0
-            return count
+        if count:
+            self.notes.clear()
+        return count
 
     def size(self) -> CacheSize:
         """How much it holds, counted anew: a second for a hundred thousand entries."""
@@ -130,11 +144,59 @@ class FilesystemCache(Cache):
             files = sorted(self._files(), key=lambda file: (file.created_at, file.path), reverse=True)
         for file in files[offset : offset + limit]:
             try:
-                entry = decode(file.path.read_bytes())
+                entry = decode(file.path.read_bytes(), None, self._cipher)
             except OSError:
                 continue  # deleted since it was listed
             if entry is not None:
                 yield entry
+
+    def items(self, wanted: EntryFilter = EVERYTHING) -> Iterator[Item]:
+        """All entries that are meant, in no particular order; reads the beginning of every file."""
+        hits, pinned = self.notes.hits(), self.notes.pinned()
+        with self._translated("read"):
+            files = list(self._files())
+        seen: set[str] = set()
+        for file in files:
+            head = _head_of(file.path)
+            if head is None:
+                continue
+            seen.add(head.key)
+            count, pin = hits.get(head.key, 0), head.key in pinned
+            item = Item.of(head, file.size, hits=count, used_at=file.used_at, pinned=pin)
+            if self.is_meant(item, wanted, partial(self.peek, head.key)):
+                yield item
+        self.notes.keep(seen)
+
+    def lock(self, key: str) -> AbstractContextManager[Callable[[], bool]]:
+        """A block whose value tries to be the only one of all processes that makes `key`; see `Cache.lock`."""
+        return self._locks.lock(key)
+
+    def close(self) -> None:
+        """Write the hits that have been counted."""
+        self.notes.flush()
+
+    def _get(self, key: str, *, used: bool) -> Entry | None:
+        path = self._path(key)
+        with self._translated("read"):
+            try:
+                with path.open("rb") as file:
+                    made = os.fstat(file.fileno()).st_mtime_ns
+                    data = file.read()
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+            entry = decode(data, key, self._cipher)
+            if entry is None:
+                if not is_sealed(data, self._cipher):
+                    logger.warning("Dropped a damaged answer: {}", path.name)
+                    path.unlink(missing_ok=True)
+                return None
+        if used:
+            try:
+                os.utime(path, ns=(time.time_ns(), made))
+            except OSError as error:
+                logger.debug("The use of {} was not noted: {}", path.name, error)
+            self.notes.hit(key)
+        return entry
 
     def _path(self, key: str) -> Path:
         # A key of the panel is its own file name; any other is hashed, so that it cannot lead out of the directory.
@@ -149,11 +211,17 @@ class FilesystemCache(Cache):
                 return
             files = self._recount()
             files.sort(key=lambda file: file.used_at)
+            spared = {self._path(key) for key in self.notes.pinned()}
             for file in files:
                 if self._bytes <= self.max_bytes * _KEPT_SHARE:
                     break
-                if file.path != newest and self._remove(file.path):
-                    self.evictions += 1
+                if file.path == newest or file.path in spared:
+                    continue
+                head = _head_of(file.path)
+                if self._remove(file.path):
+                    self.pushed_out({} if head is None else head.labels, file.size)
+            if self._bytes > self.max_bytes and newest not in spared:
+                self._remove(newest)  # pinned ones leave no room for it
 
     def _recount(self) -> list[_File]:
         files = list(self._files())
@@ -201,6 +269,15 @@ def _files_in(folder: str, now: float) -> Iterator[_File]:
                     Path(file.path).unlink()
             except FileNotFoundError:
                 continue  # deleted by somebody else meanwhile
+
+
+def _head_of(path: Path) -> Entry | None:
+    try:
+        with path.open("rb") as file:
+            data = file.read(HEAD_BYTES)
+            return read_head(data) or read_head(data + file.read())
+    except OSError:
+        return None  # deleted since it was listed
 
 
 def _size_of(path: Path) -> int:

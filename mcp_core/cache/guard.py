@@ -3,12 +3,14 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol, runtime_checkable
 from weakref import WeakValueDictionary
 
 from loguru import logger
 
-from mcp_core.cache.base import Cache, CacheSize, Entry
+from mcp_core.cache.base import EVERYTHING, Cache, CacheSize, Entry, EntryFilter, Item, Order
+from mcp_core.cache.ledger import Ledger
 from mcp_core.errors import CacheError
 
 __all__ = ["Checked", "Health", "Outage", "SafeCache", "health_of_server"]
@@ -119,8 +121,8 @@ class Checked(Protocol):
 class SafeCache(Cache):
     """A cache that cannot fail a run: where `inner` fails, `get` finds nothing and `set` does nothing.
 
-    What a person asks for (`delete`, `clear`, `size`, `entries`) still raises `CacheError`, so that nobody believes
-    a cache cleared that is not.
+    What a person asks for (`delete`, `clear`, `size`, `find` and the like) still raises `CacheError`, so that nobody
+    believes a cache cleared that is not.
     """
 
     def __init__(self, inner: Cache) -> None:
@@ -129,6 +131,9 @@ class SafeCache(Cache):
         health = inner.health if isinstance(inner, Checked) else Health(f"The {inner.name} cache")
         self._reads = Outage(health, "reading")
         self._writes = Outage(health, "writing")
+        # One ledger, whoever wraps the cache a second time.
+        self._ledger = inner.ledger or Ledger()
+        self.ledger = inner.ledger = self._ledger
 
     @property
     def evictions(self) -> int:  # type: ignore[override]
@@ -166,6 +171,7 @@ class SafeCache(Cache):
             self._writes.failed(error)
             return
         self._writes.worked()
+        self._ledger.stored(entry.labels, len(entry.body))
 
     def touch(self, key: str) -> None:
         """Note that `key` was used."""
@@ -187,6 +193,44 @@ class SafeCache(Cache):
         """Entries, newest first, at most `limit` after skipping `offset`."""
         return self.inner.entries(limit=limit, offset=offset)
 
+    def peek(self, key: str) -> Entry | None:
+        """The entry under `key`, without counting as a use."""
+        return self.inner.peek(key)
+
+    def items(self, wanted: EntryFilter = EVERYTHING) -> Iterator[Item]:
+        """All entries that are meant, in no particular order."""
+        return self.inner.items(wanted)
+
+    def find(
+        self, wanted: EntryFilter = EVERYTHING, *, order: Order = "newest", limit: int = 50, offset: int = 0
+    ) -> list[Item]:
+        """Entries that are meant, in that order, at most `limit` after skipping `offset`."""
+        return self.inner.find(wanted, order=order, limit=limit, offset=offset)
+
+    def item(self, key: str) -> Item | None:
+        """What a list shows of one entry; None where there is none."""
+        return self.inner.item(key)
+
+    def count(self, wanted: EntryFilter = EVERYTHING) -> CacheSize:
+        """How many entries are meant, and their size."""
+        return self.inner.count(wanted)
+
+    def forget(self, wanted: EntryFilter) -> int:
+        """Forget all entries that are meant; returns how many."""
+        return self.inner.forget(wanted)
+
+    def pin(self, key: str, *, pinned: bool = True) -> bool:
+        """Keep an entry whatever comes, or no longer; returns whether it is there."""
+        return self.inner.pin(key, pinned=pinned)
+
+    def lock(self, key: str) -> AbstractContextManager[Callable[[], bool]]:
+        """As `Cache.lock`; everybody is granted the lock of a cache that does not work."""
+        return nullcontext(_granted) if self._reads.is_down() else self.inner.lock(key)
+
     def close(self) -> None:
         """Release connections and files."""
         self.inner.close()
+
+
+def _granted() -> bool:
+    return True

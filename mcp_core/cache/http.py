@@ -52,7 +52,7 @@ class EntryInfo:
     Attributes:
         key: key of the entry.
         ttl_seconds: how long it stays fresh; None for ever.
-        labels, run_id: as in `Entry`.
+        labels, run_id, about: as in `Entry`.
         cost_usd: as in `Entry`; `validate` may set it, as it is what reads the answer.
         validate: whether the answer is worth keeping; asked once, for answers of status 200 only, with the whole
             body in `response.content`. What it raises reaches the caller of the request, and nothing is kept.
@@ -63,6 +63,7 @@ class EntryInfo:
     ttl_seconds: float | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     run_id: str = ""
+    about: str = ""
     cost_usd: Decimal | None = None
     validate: Callable[[requests.Response], bool] = _accept
     lookup: bool = False
@@ -170,6 +171,7 @@ class ResponseCache(BaseCache):
                 cost_usd=info.cost_usd,
                 run_id=info.run_id,
                 labels=info.labels,
+                about=info.about,
             )
         )
 

@@ -7,13 +7,26 @@ does for every JSON reader that counts in floats. Whatever else differs changes 
 import hashlib
 import hmac
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import TypeAlias, Union
 
 from mcp_core.errors import ConfigurationError
 
-__all__ = ["JsonValue", "cache_key", "changed_parts", "explained_key", "fingerprint", "part_digests"]
+__all__ = [
+    "JsonValue",
+    "cache_key",
+    "changed_parts",
+    "explained_key",
+    "fingerprint",
+    "part_digests",
+    "shortened_parts",
+]
+
+_PART_CHARACTERS = 1000
+_ALL_CHARACTERS = 4000
+_MARGIN = 500
+"""What is masked beyond a cut: half a secret is one, too."""
 
 _REMEMBERED_LENGTH = 200
 
@@ -54,6 +67,25 @@ def explained_key(parts: Mapping[str, JsonValue]) -> tuple[str, dict[str, str]]:
 def changed_parts(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
     """Names of the parts whose digests differ or that only one of the two has, sorted."""
     return sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
+
+
+def shortened_parts(parts: Mapping[str, JsonValue], mask: Callable[[str], str]) -> str:
+    """`parts` for an entry's `about`: a JSON object of texts of 1,000 characters at most, and 4,000 in all.
+
+    Args:
+        mask: takes secrets out of a text.
+    """
+    left = _ALL_CHARACTERS
+    shown: dict[str, str] = {}
+    for name, value in parts.items():
+        text = value if isinstance(value, str) else _canonical(value).decode("utf-8", "replace")
+        longest = min(_PART_CHARACTERS, left)
+        if longest <= 0:
+            break
+        masked = mask(text[: longest + _MARGIN])
+        shown[name] = masked if len(masked) <= longest else f"{masked[:longest]}…"
+        left -= len(shown[name])
+    return json.dumps(shown, ensure_ascii=False)
 
 
 def fingerprint(secret: str, *, key: bytes) -> str:

@@ -5,7 +5,9 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from loguru import logger
@@ -15,10 +17,13 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
-from mcp_core.cache.base import Cache, CacheSize, Entry
-from mcp_core.cache.codec import decode, encode
+from mcp_core.cache.base import EVERYTHING as ALL_ENTRIES
+from mcp_core.cache.base import Cache, CacheSize, Entry, EntryFilter, Item
+from mcp_core.cache.cipher import Cipher
+from mcp_core.cache.codec import decode, encode, is_sealed, read_head
 from mcp_core.cache.guard import health_of_server
-from mcp_core.cache.redis_scripts import CLEAR, DELETE, STORE, SWEEP
+from mcp_core.cache.redis_lock import redis_lock
+from mcp_core.cache.redis_scripts import CLEAR, DELETE, PIN, STORE, SWEEP, TOUCH
 from mcp_core.cache.redis_watch import EVERYTHING, Watcher
 from mcp_core.errors import CacheError, ConfigurationError
 
@@ -28,6 +33,8 @@ KEEP_STALE_SECONDS = 7 * 86_400.0
 """How long an entry stays after it expired, so that it can still be served where the model server is down."""
 
 _SOCKET_SECONDS = 0.9
+_INDEXES = ("used", "made", "sizes", "bytes", "drops", "heads", "hits", "pins")
+_UNUSED = (0.0, 0)
 _TOUCHES_KEPT = 512
 _PAGE = 500
 _GLOB = re.compile(r"([\[\]*?\\^])")
@@ -61,15 +68,16 @@ def connect(url: str) -> Any:
 
 
 class RedisCache(Cache):
-    """Keeps the most recently used entries of at most `max_bytes` in all under `prefix`. Thread-safe.
+    """Keeps the most recently used entries of at most `max_bytes` in all, and the pinned ones, under `prefix`.
 
-    All names of one cache share a hash tag, so that they are on one node of a cluster. Connecting and answering
-    may take 0.9 s each, once again after a connection that broke; then a call gives up with a `CacheError`.
+    Thread-safe. All names of one cache share a hash tag, so that they are on one node of a cluster. Connecting and
+    answering may take 0.9 s each, once again after a connection that broke; then a call gives up with a `CacheError`.
 
     Args:
         url: `redis://`, `rediss://` (TLS, certificate checked) or `unix://`, with credentials where needed.
         max_bytes: largest size of all entries, as stored.
         prefix: begins all names, so that several panels can share a server.
+        cipher: encrypts what is stored, where there is one.
 
     Attributes:
         evictions: entries this process pushed out.
@@ -81,14 +89,16 @@ class RedisCache(Cache):
 
     name = "redis"
 
-    def __init__(self, url: str, *, max_bytes: int, prefix: str = "mcp-cache") -> None:
+    def __init__(self, url: str, *, max_bytes: int, prefix: str = "mcp-cache", cipher: Cipher | None = None) -> None:
         self.max_bytes = max_bytes
         self.evictions = 0
+        self._cipher = cipher
         self._id = secrets.token_hex(8)
         self._prefix = f"{{{prefix}}}:entry:"
         self._channel = f"{{{prefix}}}:changed"
-        self._indexes = [f"{{{prefix}}}:{name}" for name in ("used", "made", "sizes", "bytes", "drops")]
-        self._touched: dict[str, float] = {}
+        self._indexes = [f"{{{prefix}}}:{name}" for name in _INDEXES]
+        self._lock_prefix = f"{{{prefix}}}:lock:"
+        self._touched: dict[str, tuple[float, int]] = {}
         self._watchers: list[Watcher] = []
         self._watching = threading.Lock()
         self._db = connect(url)
@@ -97,6 +107,8 @@ class RedisCache(Cache):
         self._sweep = self._db.register_script(SWEEP)
         self._delete = self._db.register_script(DELETE)
         self._clear = self._db.register_script(CLEAR)
+        self._pin = self._db.register_script(PIN)
+        self._touch = self._db.register_script(TOUCH)
 
     def check(self) -> None:
         """Raise `CacheError` where the server does not answer."""
@@ -105,21 +117,26 @@ class RedisCache(Cache):
 
     def get(self, key: str) -> Entry | None:
         """The entry under `key`, fresh or expired; None where there is none."""
+        entry = self.peek(key)
+        if entry is not None:
+            self.touch(key)
+        return entry
+
+    def peek(self, key: str) -> Entry | None:
+        """The entry under `key`, without counting as a use."""
         with self._translated():
             data = self._db.get(self._prefix + key)
         if data is None:
             return None
-        entry = decode(data, key)
-        if entry is None:
+        entry = decode(data, key, self._cipher)
+        if entry is None and not is_sealed(data, self._cipher):
             logger.warning("Dropped a damaged answer from Redis: {}", key)
             self.delete(key)
-            return None
-        self.touch(key)
         return entry
 
     def set(self, entry: Entry) -> None:
         """Store `entry` under its key, replacing what was there. One larger than `max_bytes` is not kept."""
-        data = encode(entry)
+        data = encode(entry, self._cipher)
         if len(data) > self.max_bytes:
             logger.debug("An answer of {} bytes is larger than the whole cache, so it is not kept", len(data))
             self.delete(entry.key)
@@ -128,25 +145,22 @@ class RedisCache(Cache):
         keep = 0.0 if entry.expires_at is None else max(entry.expires_at - now, 0.0) + KEEP_STALE_SECONDS
         with self._translated():
             self._flush()
-            self.evictions += int(
-                self._store(
-                    keys=self._indexes,
-                    args=[
-                        self._prefix, entry.key, data, len(data), now, entry.created_at,
-                        int(keep * 1000), now + keep, self.max_bytes, self._channel, self._id,
-                    ],
-                )
+            gone = self._store(
+                keys=self._indexes,
+                args=[
+                    self._prefix, entry.key, data, len(data), now, entry.created_at, int(keep * 1000), now + keep,
+                    self.max_bytes, self._channel, self._id, encode(replace(entry, body=b"", about="")),
+                ],
             )  # fmt: skip
+        for head, size in zip(gone[::2], gone[1::2], strict=True):
+            known = read_head(head)
+            self.pushed_out({} if known is None else known.labels, int(size))
 
     def touch(self, key: str) -> None:
         """Note that `key` was used; sent with the next change or after many uses."""
-        self._touched[key] = time.time()
+        self._touched[key] = (time.time(), self._touched.get(key, _UNUSED)[1] + 1)
         if len(self._touched) >= _TOUCHES_KEPT:
-            try:
-                with self._translated():
-                    self._flush()
-            except CacheError as error:
-                logger.debug("The last uses of remembered answers were not noted: {}", error.message)
+            self._flush_quietly()
 
     def delete(self, key: str) -> bool:
         """Forget `key`; returns whether it was there."""
@@ -184,9 +198,42 @@ class RedisCache(Cache):
         for key in keys:
             with self._translated():
                 data = self._db.get(self._prefix + key.decode())
-            entry = None if data is None else decode(data, key.decode())
+            entry = None if data is None else decode(data, key.decode(), self._cipher)
             if entry is not None:
                 yield entry
+
+    def items(self, wanted: EntryFilter = ALL_ENTRIES) -> Iterator[Item]:
+        """All entries that are meant, in no particular order; reads what lists show of all, in one step."""
+        self.size()
+        with self._translated():
+            self._flush()
+            used, _, sizes, _, _, heads, hits, pins = self._indexes
+            asked = self._db.pipeline(transaction=False)
+            asked.hgetall(heads).hgetall(sizes).hgetall(hits).smembers(pins).zrange(used, 0, -1, withscores=True)
+            all_heads, all_sizes, all_hits, pinned, uses = asked.execute()
+        used_at = dict(uses)
+        for name, head in all_heads.items():
+            found = read_head(head)
+            if found is None:
+                continue
+            item = Item.of(
+                found,
+                int(all_sizes.get(name, 0)),
+                hits=int(all_hits.get(name, 0)),
+                used_at=used_at.get(name),
+                pinned=name in pinned,
+            )
+            if self.is_meant(item, wanted, partial(self.peek, item.key)):
+                yield item
+
+    def pin(self, key: str, *, pinned: bool = True) -> bool:
+        """Keep an entry whatever comes, or no longer; returns whether it is there."""
+        with self._translated():
+            return bool(self._pin(keys=self._indexes, args=[self._prefix, key, int(pinned), time.time()]))
+
+    def lock(self, key: str) -> AbstractContextManager[Callable[[], bool]]:
+        """A block whose value tries to be the only one of all processes that makes `key`; see `Cache.lock`."""
+        return redis_lock(self._db, self._lock_prefix + key)
 
     def watch(self, forget: Callable[[str | None], None]) -> Callable[[], None]:
         """Call `forget(key)` for what others replaced or deleted (None: everything); returns how to stop.
@@ -206,17 +253,21 @@ class RedisCache(Cache):
             watchers, self._watchers = self._watchers, []
         for watcher in watchers:
             watcher.stop()
+        self._flush_quietly()
+        self._db.close()
+
+    def _flush_quietly(self) -> None:
         try:
             with self._translated():
                 self._flush()
         except CacheError as error:
             logger.debug("The last uses of remembered answers were not noted: {}", error.message)
-        self._db.close()
 
     def _flush(self) -> None:
         if self._touched:
             touched, self._touched = self._touched, {}
-            self._db.zadd(self._indexes[0], dict(list(touched.items())), xx=True)
+            uses = [value for key, (at, hits) in list(touched.items()) for value in (key, at, hits)]
+            self._touch(keys=self._indexes, args=uses)
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

@@ -9,10 +9,12 @@ from typing import Generic, TypeVar
 from mcp_core.control import CancelToken
 from mcp_core.errors import MCPError, PermissionDeniedError, RunCancelledError, RunInterruptedError, RunTimeoutError
 
-__all__ = ["SingleFlight"]
+__all__ = ["SingleFlight", "take_turn"]
 
 T = TypeVar("T")
 
+_FIRST_PAUSE_SECONDS = 0.005
+_LONGEST_PAUSE_SECONDS = 0.1
 _STOPPED = (PermissionDeniedError, RunCancelledError, RunTimeoutError, RunInterruptedError)
 
 
@@ -116,3 +118,21 @@ class SingleFlight(Generic[T]):
             followers, flight.followers = flight.followers, []
         for follower in followers:
             follower.woken.set()
+
+
+def take_turn(attempt: Callable[[], bool], cancel: CancelToken, on_wait: Callable[[], None]) -> None:
+    """Wait until `attempt`, of `Cache.lock`, succeeds: until no other process makes what is wanted here.
+
+    Args:
+        cancel: ends the wait, as its deadline does, with the error it raises.
+        on_wait: called once, where there is something to wait for.
+    """
+    if attempt():
+        return
+    on_wait()
+    pause = _FIRST_PAUSE_SECONDS
+    while not attempt():
+        if cancel.remaining() == 0.0:
+            cancel.cancel("timed_out")
+        cancel.sleep(pause)
+        pause = min(1.5 * pause, _LONGEST_PAUSE_SECONDS)

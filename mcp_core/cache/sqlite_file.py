@@ -11,18 +11,21 @@ from loguru import logger
 
 from mcp_core.errors import CacheError
 
-__all__ = ["BUSY_SECONDS", "Connections", "identity", "is_broken", "set_aside"]
+__all__ = ["BUSY_SECONDS", "Connections", "connect", "identity", "is_broken", "set_aside"]
 
 BUSY_SECONDS = 0.9
 """Longest wait for a lock that another process holds on the file."""
 
 _APPLICATION_ID = 0x4D435045
-_SCHEMA_VERSION = 1
+_SCHEMA_VERSION = 2
 _WAL_BYTES = 8_000_000
 
 _SCHEMA = (
+    # What lists and filters need stands before the data, so that they need not read those.
     "CREATE TABLE entries (key TEXT PRIMARY KEY, size INTEGER NOT NULL, created_at REAL NOT NULL,"
-    " used_at REAL NOT NULL, data BLOB NOT NULL)",
+    " used_at REAL NOT NULL, hits INTEGER NOT NULL, pinned INTEGER NOT NULL, expires_at REAL, latency REAL NOT NULL,"
+    " cost TEXT, run_id TEXT NOT NULL, content_type TEXT NOT NULL, type TEXT NOT NULL, provider TEXT NOT NULL,"
+    " model TEXT NOT NULL, task TEXT NOT NULL, data BLOB NOT NULL)",
     "CREATE INDEX entries_by_use ON entries (used_at)",
     "CREATE INDEX entries_by_age ON entries (created_at)",
     # One row, kept in the same transaction as the entries: counting a million of them would take seconds.
@@ -59,10 +62,10 @@ class Connections:
                 f"The cache file {path.name} cannot be opened: {error.strerror}.",
                 hint=f"Make {path.parent} a directory that the panel may write to.",
             ) from None
-        writer = _connect(path)
+        writer = connect(path)
         try:
             _prepare(writer)
-            reader = _connect(path)
+            reader = connect(path)
         except BaseException:
             writer.close()
             raise
@@ -120,7 +123,8 @@ class _ForeignFile(sqlite3.DatabaseError):
     """A good database, but one that something else has made."""
 
 
-def _connect(path: Path) -> sqlite3.Connection:
+def connect(path: Path) -> sqlite3.Connection:
+    """A connection of its own to the file at `path`, which any thread may use; `sqlite3.Error` where it fails."""
     db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     try:
         # A power cut may lose the last answers, never the file: they can be asked for again.

@@ -3,12 +3,14 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import Protocol, runtime_checkable
 
 from loguru import logger
 
-from mcp_core.cache.base import Cache, CacheSize, Entry
+from mcp_core.cache.base import EVERYTHING, Cache, CacheSize, Entry, EntryFilter, Item, Order
 from mcp_core.cache.guard import Checked, Health, Outage
+from mcp_core.cache.ledger import Ledger
 from mcp_core.errors import CacheError
 
 __all__ = ["Counted", "TieredCache", "Watched"]
@@ -63,6 +65,15 @@ class TieredCache(Cache):
     def evictions(self) -> int:  # type: ignore[override]
         """Entries the back pushed out; the front pushes out only copies."""
         return self.back.evictions
+
+    @property
+    def ledger(self) -> Ledger | None:
+        """Where the back counts what it pushes out."""
+        return self.back.ledger
+
+    @ledger.setter
+    def ledger(self, ledger: Ledger | None) -> None:
+        self.back.ledger = ledger
 
     def check(self) -> None:
         """Ask the server of the back, where it has one, whether it is there; where not, that is told."""
@@ -155,12 +166,58 @@ class TieredCache(Cache):
                     return
         yield from self.front.entries(limit=limit, offset=offset)
 
+    def peek(self, key: str) -> Entry | None:
+        """The entry under `key`, without counting as a use."""
+        return self.front.peek(key) if self._reads.is_down() else self.back.peek(key)
+
+    def items(self, wanted: EntryFilter = EVERYTHING) -> Iterator[Item]:
+        """All entries of the back that are meant; of the front, while the back does not work."""
+        return self._working().items(wanted)
+
+    def find(
+        self, wanted: EntryFilter = EVERYTHING, *, order: Order = "newest", limit: int = 50, offset: int = 0
+    ) -> list[Item]:
+        """Entries that are meant, in that order, at most `limit` after skipping `offset`."""
+        return self._working().find(wanted, order=order, limit=limit, offset=offset)
+
+    def item(self, key: str) -> Item | None:
+        """What a list shows of one entry; None where there is none."""
+        return self._working().item(key)
+
+    def count(self, wanted: EntryFilter = EVERYTHING) -> CacheSize:
+        """How many entries are meant, and their size."""
+        return self._working().count(wanted)
+
+    def forget(self, wanted: EntryFilter) -> int:
+        """Forget all entries that are meant, in both; returns how many.
+
+        Raises:
+            CacheError: the back could not forget them; the front has.
+        """
+        try:
+            return self.back.forget(wanted)
+        finally:
+            with self._lock:
+                self._changes += 1
+                self.front.clear()
+
+    def pin(self, key: str, *, pinned: bool = True) -> bool:
+        """Keep an entry of the back whatever comes, or no longer; returns whether it is there."""
+        return self.back.pin(key, pinned=pinned)
+
+    def lock(self, key: str) -> AbstractContextManager[Callable[[], bool]]:
+        """As the back does it."""
+        return self.back.lock(key)
+
     def close(self) -> None:
         """Release both."""
         if self._unwatch is not None:
             self._unwatch()
         self.back.close()
         self.front.close()
+
+    def _working(self) -> Cache:
+        return self.front if self._reads.is_down() else self.back
 
     def _from_back(self, key: str) -> Entry | None:
         if self._reads.is_down():

@@ -1,4 +1,4 @@
-"""`--since`: moments as people type them."""
+"""`--since` and the like: moments as people type them."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -12,7 +12,7 @@ _AGE = re.compile(r"^(\d{1,6})\s*(m|h|d|w)$")
 _UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 
 
-def parse_since(text: str | None) -> datetime | None:
+def parse_since(text: str | None, option: str = "--since") -> datetime | None:
     """The moment meant: an age such as `90m`, `12h`, `7d`, `2w`, or an ISO date or time (UTC where it names no zone).
 
     Raises:
@@ -27,5 +27,5 @@ def parse_since(text: str | None) -> datetime | None:
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except (ValueError, OverflowError):
         raise UsageError(
-            f"--since: found {text!r}, allowed is an age or a date.", hint="Such as 90m, 12h, 7d or 2026-01-31."
+            f"{option}: found {text!r}, allowed is an age or a date.", hint="Such as 90m, 12h, 7d or 2026-01-31."
         ) from None

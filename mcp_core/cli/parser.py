@@ -9,6 +9,7 @@ from mcp_core.errors import ConfigurationError
 __all__ = [
     "CACHE_MODES",
     "EXPORT_FORMATS",
+    "ORDERS",
     "PERIODS",
     "PRIORITIES",
     "SCOPES",
@@ -22,6 +23,7 @@ PRIORITIES = ("high", "normal", "low")
 STATUSES = ("queued", "running", "succeeded", "failed", "cancelled", "timed_out", "interrupted")
 SCOPES = ("actor", "team", "task")
 PERIODS = ("day", "month")
+ORDERS = ("newest", "oldest", "largest", "useful")
 EXPORT_FORMATS = ("jsonl", "csv", "json")
 
 _EPILOG = """\
@@ -186,8 +188,35 @@ def _add_cache(commands: _Commands) -> None:
     cache = _group(commands, "cache", "look at the cache of answers, and clear it")
     stats = _command(cache, "stats", "say what the cache holds and what it saved", "cache:stats")
     stats.add_argument("--since", metavar="WHEN", help="count from: 90m, 12h, 7d, or 2026-01-31 (UTC; default 30d)")
+    stats.add_argument("--by", choices=("type", "provider", "model", "task"), help="and for each of these")
     _json(stats)
-    clear = _command(cache, "clear", "forget all answers", "cache:clear")
+
+    entries = _command(cache, "entries", "list remembered answers", "cache_entries:list_entries")
+    _entry_filters(entries)
+    entries.add_argument("--order", choices=ORDERS, default="newest", help="default newest; useful: most time saved")
+    entries.add_argument("--limit", metavar="N", type=_count, default=50, help="at most so many (default 50)")
+    entries.add_argument("--offset", metavar="N", type=int, default=0, help="after leaving out so many")
+    _json(entries)
+
+    for name, help_text in (
+        ("show", "show one answer, what it was asked, and what it saved"),
+        ("pin", "keep an answer whatever comes"),
+        ("unpin", "let go of a pinned answer"),
+        ("refresh", "ask again for what an answer answers, and put the new one in its place"),
+    ):
+        one = _command(cache, name, help_text, f"cache_entries:{name}")
+        one.add_argument("key", metavar="KEY", help="the entry's key, or its beginning")
+        _json(one)
+
+    delete = _command(cache, "delete", "forget answers by key or by filter", "cache_entries:delete")
+    delete.add_argument("keys", metavar="KEY", nargs="*", help="keys of entries, or their beginnings")
+    _entry_filters(delete)
+    _pinned_too(delete)
+    _yes(delete)
+    _json(delete)
+
+    clear = _command(cache, "clear", "forget all answers that are not pinned", "cache:clear")
+    _pinned_too(clear)
     _yes(clear)
     _json(clear)
 
@@ -210,6 +239,21 @@ def _subject(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("scope", metavar="SCOPE", choices=SCOPES, help="whose runs count: actor, team or task")
     parser.add_argument("name", metavar="NAME", help="id of the actor, name of the team, or name of the task")
     parser.add_argument("period", metavar="PERIOD", choices=PERIODS, help="day or month, in UTC")
+
+
+def _entry_filters(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--type", default="", metavar="TYPE", help="of tasks of this type")
+    parser.add_argument("--provider", default="", metavar="NAME", help="of this provider")
+    parser.add_argument("--model", default="", metavar="PROVIDER/MODEL", help="of this model")
+    parser.add_argument("--task", default="", metavar="NAME", help="of the task of this name")
+    parser.add_argument("--text", default="", help="with this text in their key, labels or what was asked")
+    parser.add_argument("--older-than", metavar="AGE", help="stored longer ago than 90m, 12h, 7d, or before a date")
+    parser.add_argument("--never-hit", action="store_true", help="that have never answered")
+    parser.add_argument("--pinned", action="store_true", help="that are pinned")
+
+
+def _pinned_too(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--pinned-too", action="store_true", help="pinned ones as well, which otherwise stay")
 
 
 def _add_models(commands: _Commands) -> None:

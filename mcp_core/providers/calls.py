@@ -9,8 +9,8 @@ from typing import Any
 from loguru import logger
 
 from mcp_core.cache.base import Cache, Entry
-from mcp_core.cache.keys import cache_key, explained_key
-from mcp_core.cache.singleflight import SingleFlight
+from mcp_core.cache.keys import cache_key, explained_key, shortened_parts
+from mcp_core.cache.singleflight import SingleFlight, take_turn
 from mcp_core.errors import APIError, CacheError, ExecutionError, OutputMismatchError
 from mcp_core.models import Attempt, CacheOutcome, Usage
 from mcp_core.providers.answers import Answer, remembered_answer
@@ -24,6 +24,7 @@ from mcp_core.security.redaction import redactor
 __all__ = ["Calls", "KeyExplanation"]
 
 _REPLAY_PIECES = 8
+_ELSEWHERE = "Another process asks the same; its answer serves here too."
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ class Calls:
 
     Args:
         cache: remembers answers; must not raise.
-        ttl_seconds: how long an answer stays fresh where the request does not say.
+        ttl_seconds: how long an answer stays fresh where neither the request nor the provider says.
     """
 
     def __init__(self, cache: Cache, prices: Prices, *, ttl_seconds: float) -> None:
@@ -67,7 +68,7 @@ class Calls:
         """The entry that would answer the request now; None where the server would be asked."""
         if scope.policy.mode not in ("use", "only"):
             return None
-        entry = self._cache.get(cache_key(_parts(server, request, scope)))
+        entry = self._cache.peek(cache_key(_parts(server, request, scope)))
         return entry if entry is not None and (entry.is_fresh() or scope.policy.mode == "only") else None
 
     def complete(
@@ -89,7 +90,8 @@ class Calls:
             scope.emit("cache", {"outcome": "bypass"})
             fetched = self._ask(server, request, scope, None)
             return self._finish(fetched, CacheOutcome(), scope, began)
-        explained = KeyExplanation(*explained_key(_parts(server, request, scope)))
+        parts = _parts(server, request, scope)
+        explained = KeyExplanation(*explained_key(parts))
         entry = self._cache.get(explained.key) if mode in ("use", "only") else None
         if entry is not None and (mode == "only" or entry.is_fresh()):
             hit = self._from_entry(server, request, scope, explained, entry, began)
@@ -107,7 +109,7 @@ class Calls:
         def lead() -> _Fetched:
             nonlocal leads
             leads = True
-            return self._lead(server, request, scope, explained.key)
+            return self._lead(server, request, scope, explained.key, parts)
 
         try:
             fetched, led = self._flights.run(f"{mode}:{explained.key}", lead, cancel=scope.cancel)
@@ -143,22 +145,29 @@ class Calls:
             return None
         return self._from_entry(server, request, scope, explained, entry, began, attempts=attempts)
 
-    def _lead(self, server: ModelServer, request: ChatRequest, scope: CallScope, key: str) -> _Fetched:
-        if scope.policy.mode == "use":
+    def _lead(
+        self, server: ModelServer, request: ChatRequest, scope: CallScope, key: str, parts: dict[str, Any]
+    ) -> _Fetched:
+        about = shortened_parts(parts, redactor.known)
+        if scope.policy.mode != "use":
+            return self._ask(server, request, scope, key, about)
+        with self._cache.lock(key) as attempt:
+            take_turn(attempt, scope.cancel, lambda: scope.emit("wait", {"message": _ELSEWHERE}))
             # An equal call may have come home between this one's look into the cache and its take-off.
             entry = self._cache.get(key)
             if entry is not None and entry.is_fresh():
                 return _Fetched(Answer("", None, None, None), entry=entry)
-        return self._ask(server, request, scope, key)
+            return self._ask(server, request, scope, key, about)
 
-    def _ask(self, server: ModelServer, request: ChatRequest, scope: CallScope, key: str | None) -> _Fetched:
+    def _ask(
+        self, server: ModelServer, request: ChatRequest, scope: CallScope, key: str | None, about: str = ""
+    ) -> _Fetched:
         from mcp_core.providers.exchange import Exchange  # with all of HTTP, which a hit can do without
 
         scope.before_wire(request)
-        ttl = scope.policy.ttl_seconds
-        exchange = Exchange(
-            server, request, scope, self._cache, self._prices, key, self._ttl_seconds if ttl is None else ttl
-        )
+        ttls = (scope.policy.ttl_seconds, server.config.cache_ttl, self._ttl_seconds)
+        ttl = next(ttl for ttl in ttls if ttl is not None)
+        exchange = Exchange(server, request, scope, self._cache, self._prices, key, ttl, about)
         began = time.perf_counter()
         answer, attempts = with_retries(
             exchange.attempt,
@@ -241,8 +250,10 @@ def _parts(server: ModelServer, request: ChatRequest, scope: CallScope) -> dict[
     parts["provider"] = config.name
     parts["protocol"] = config.protocol
     parts["server"] = server.identity
-    parts["tenant"] = scope.tenant
-    parts["credential"] = server.credential(server.api_key())
+    api_key = server.api_key()  # also where it plays no part: a missing one is told
+    if not config.shared:
+        parts["tenant"] = scope.tenant
+        parts["credential"] = server.credential(api_key)
     parts["sample"] = request.sample
     if config.headers:
         parts["headers"] = config.headers

@@ -20,7 +20,7 @@ from pydantic import (
 )
 
 from mcp_core.errors import ConfigurationError
-from mcp_core.settings import Settings
+from mcp_core.settings import Seconds, Settings
 
 __all__ = [
     "BUNDLED_MODEL",
@@ -124,6 +124,9 @@ class ProviderConfig(_Strict):
         limits: what it allows for single models.
         breaker_failures: failures in a row after which the provider is left alone for a while.
         breaker_seconds: how long it is left alone the first time; doubled after each failed probe, up to ten times.
+        cache_ttl: how long its answers stay fresh where the task does not say, as seconds or such as 12h; None for the
+            panel's own.
+        shared: whether an answer got with one team's credentials may answer another team's, or another credential's.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")
@@ -139,6 +142,8 @@ class ProviderConfig(_Strict):
     tokens_per_minute: int | None = Field(None, ge=1)
     breaker_failures: int = Field(5, ge=1, le=1000)
     breaker_seconds: float = Field(30.0, gt=0, le=3600)
+    cache_ttl: Seconds | None = Field(None, gt=0)
+    shared: bool = False
     prices: tuple[ModelPrice, ...] = ()
     limits: tuple[ModelLimit, ...] = ()
 

@@ -37,6 +37,7 @@ class Exchange:
 
     Args:
         key: under which the answer is remembered; None to remember nothing.
+        about: the parts of the key, for those who look into the cache.
 
     Attributes:
         shown: whether the last attempt has emitted tokens.
@@ -52,6 +53,7 @@ class Exchange:
         prices: Prices,
         key: str | None,
         ttl_seconds: float,
+        about: str = "",
     ) -> None:
         self._server = server
         self._request = request
@@ -60,6 +62,7 @@ class Exchange:
         self._prices = prices
         self._key = key
         self._ttl_seconds = ttl_seconds
+        self._about = about
         self._body = _dumps(server.protocol.body(request, stream=scope.stream))
         self.shown = False
         self.waited = 0.0
@@ -140,6 +143,7 @@ class Exchange:
             ttl_seconds=self._ttl_seconds,
             labels=self._labels(),
             run_id=self._scope.run_id,
+            about=self._about,
             validate=worth_keeping,
         )
         reply = wire.send(
@@ -231,6 +235,7 @@ class Exchange:
                 cost_usd=answer.cost_usd,
                 run_id=self._scope.run_id,
                 labels=self._labels(),
+                about=self._about,
             )
         )
 

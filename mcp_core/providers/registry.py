@@ -220,6 +220,10 @@ class Providers:
             for name, server in self._servers.items()
         ]
 
+    def cache_rules(self) -> Sequence[tuple[str, float | None, bool]]:
+        """Name of each provider, how long its answers stay fresh (None: as set for all), and whether all share them."""
+        return [(name, server.config.cache_ttl, server.config.shared) for name, server in self._servers.items()]
+
     def models(self, refresh: bool = False) -> Sequence[ProviderModels]:
         """The models of every provider: the configured ones, else the server's own list.
 

@@ -10,22 +10,19 @@ from decimal import Decimal
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import BigInteger, Column, ColumnElement, Select, Table, cast, func, select
+from sqlalchemy import Column, ColumnElement, Select, Table, func, select
 
-from mcp_core.store.codec import to_micros
 from mcp_core.store.engine import Database
-from mcp_core.store.filters import Group, LatencyGroup, Period, Totals
+from mcp_core.store.filters import CacheUse, Group, LatencyGroup, Period, Totals
 from mcp_core.store.frames import ColumnKind, frame
-from mcp_core.store.rollups import NANO, bucket_seconds, hour_of
+from mcp_core.store.rollups import NANO, bucket_seconds
 from mcp_core.store.schema import rollup_errors, rollup_latency, rollup_runs
+from mcp_core.store.spans import by_period, sum_of, within
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["Dashboards"]
-
-_HOURS = {"hour": 1, "day": 24}
-_HOUR_MICROS = 3_600_000_000
 
 # Stored column -> name and kind in a frame.
 _SUMS: dict[str, tuple[str, ColumnKind]] = {
@@ -64,11 +61,21 @@ class Dashboards:
         found["hit_ratio"] = served / asked.where(asked > 0)
         return found
 
+    def cache_by(self, group: Group, since: datetime, until: datetime) -> dict[str, CacheUse]:
+        """What the cache did over the whole span, for each name of the group."""
+        column = _column(rollup_runs, group)
+        sums: list[ColumnElement[Any]] = [column, *(sum_of(rollup_runs.c[name]) for name in _CACHE_SUMS)]
+        statement: Select[Any] = select(*sums).where(*within(rollup_runs, since, until)).group_by(column)
+        return {
+            row[0]: CacheUse(row[1], row[2], row[3], row[4], Decimal(row[5]) / NANO, row[6] / 1e6)
+            for row in self._rows(statement)
+        }
+
     def error_frame(self, since: datetime, until: datetime, by: Period) -> "pd.DataFrame":
         """Errors by period and kind of error."""
         table = rollup_errors
         kind: ColumnElement[str] = table.c.error_type
-        rows = self._rows(_by_period(table, since, until, by, [kind], [_sum(table.c.errors)]).order_by(kind))
+        rows = self._rows(by_period(table, since, until, by, [kind], [sum_of(table.c.errors)]).order_by(kind))
         return frame(list(rows), {"time": "time", "error_type": "category", "errors": "integer"})
 
     def latency_frame(
@@ -84,7 +91,7 @@ class Dashboards:
         table = rollup_latency
         split = [] if group is None else [_column(table, group)]
         bucket: ColumnElement[int] = table.c.bucket
-        statement = _by_period(table, since, until, by, [*split, bucket], [_sum(table.c.runs)])
+        statement = by_period(table, since, until, by, [*split, bucket], [sum_of(table.c.runs)])
         if cached is not None:
             statement = statement.where(table.c.cached == int(cached))
         rows = []
@@ -103,12 +110,12 @@ class Dashboards:
     def totals(self, since: datetime, until: datetime) -> Totals:
         """All of it, as one set of figures."""
         runs, latency = rollup_runs, rollup_latency
-        sums = select(*(func.coalesce(_sum(runs.c[name]), 0).label(name) for name in _SUMS)).where(
-            *_within(runs, since, until)
+        sums = select(*(func.coalesce(sum_of(runs.c[name]), 0).label(name) for name in _SUMS)).where(
+            *within(runs, since, until)
         )
         buckets = (
-            select(latency.c.bucket, _sum(latency.c.runs))
-            .where(*_within(latency, since, until))
+            select(latency.c.bucket, sum_of(latency.c.runs))
+            .where(*within(latency, since, until))
             .group_by(latency.c.bucket)
             .order_by(latency.c.bucket)
         )
@@ -140,7 +147,7 @@ class Dashboards:
     ) -> "pd.DataFrame":
         table = rollup_runs
         split = [] if group is None else [_column(table, group)]
-        statement = _by_period(table, since, until, by, split, [_sum(table.c[name]) for name in names])
+        statement = by_period(table, since, until, by, split, [sum_of(table.c[name]) for name in names])
         columns: dict[str, ColumnKind] = {"time": "time"}
         if group is not None:
             columns[group] = "category"
@@ -156,35 +163,6 @@ class Dashboards:
 
 def _column(table: Table, group: Group) -> Column[str]:
     return table.c[group]
-
-
-def _sum(column: ColumnElement[int]) -> ColumnElement[int]:
-    # PostgreSQL adds up big integers to a numeric.
-    return cast(func.sum(column), BigInteger)
-
-
-def _within(table: Table, since: datetime, until: datetime) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
-    last = -hour_of(-to_micros(until))
-    return table.c.hour >= hour_of(to_micros(since)), table.c.hour < last
-
-
-def _by_period(
-    table: Table,
-    since: datetime,
-    until: datetime,
-    by: Period,
-    split: Sequence[ColumnElement[Any]],
-    sums: Sequence[ColumnElement[int]],
-) -> Select[Any]:
-    """Sums over a span, ordered by period; its first column is the period's beginning in microseconds since 1970."""
-    hours = _HOURS[by]
-    period = cast(table.c.hour // hours * hours, BigInteger) * _HOUR_MICROS
-    return (
-        select(period.label("time"), *split, *sums)
-        .where(*_within(table, since, until))
-        .group_by(period, *split)
-        .order_by(period)
-    )
 
 
 def _quantiles(pairs: Iterable[tuple[int, int]], quantiles: Sequence[float]) -> list[float | None]:

@@ -1,6 +1,6 @@
 """The store: one object per process through which everything about the history goes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -15,10 +15,11 @@ from mcp_core.models import Artifact, Run, RunEvent, RunStatus
 from mcp_core.store.artifacts import Artifacts
 from mcp_core.store.budget_shapes import Settlement
 from mcp_core.store.budgets import Budgets
+from mcp_core.store.cache_counts import CacheCounting
 from mcp_core.store.dashboards import Dashboards
 from mcp_core.store.drafts import DRAFT_SECONDS, Drafts
 from mcp_core.store.engine import Pool, connect
-from mcp_core.store.filters import Group, LatencyGroup, Period, RunFilter, Totals, Typical
+from mcp_core.store.filters import CacheUse, Group, LatencyGroup, Period, RunFilter, Totals, Typical
 from mcp_core.store.leases import LAPSED_SECONDS, Leases
 from mcp_core.store.migrate import migrate, schema_version
 from mcp_core.store.open_runs import OpenRuns
@@ -51,6 +52,10 @@ class Store:
     met some.
 
     Every method raises `StoreError` where the database fails. What a writing method returns is committed.
+
+    Attributes:
+        cache_counts: what the cache stored, pushed out and held.
+        before_heartbeat: called before each heartbeat: what it leaves for later goes along in the same transaction.
     """
 
     def __init__(self, url: str, *, data_dir: Path) -> None:
@@ -76,6 +81,8 @@ class Store:
             self._artifacts = Artifacts(self._database, self._writer)
             self._queries = Queries(self._database)
             self._dashboards = Dashboards(self._database)
+            self.cache_counts = CacheCounting(self._database, self._writer)
+            self.before_heartbeat: Callable[[], None] | None = None
         except BaseException:
             self._database.close()
             raise
@@ -175,6 +182,8 @@ class Store:
 
     def heartbeat(self, owner: str, load: ProcessLoad = _NO_LOAD) -> None:
         """Take or renew the lease of this process. Due at least every 5 seconds while it runs anything."""
+        if self.before_heartbeat is not None:
+            self.before_heartbeat()
         self._leases.heartbeat(owner, load)
 
     def release(self, owner: str) -> None:
@@ -331,6 +340,10 @@ class Store:
         """What the cache did: `time`, the group, `hits`, `misses`, `stale`, `bypass`, `saved_usd`, `saved_seconds`,
         `hit_ratio` (NaN where it was not asked)."""
         return self._dashboards.cache_frame(since, until, by, group)
+
+    def cache_by(self, group: Group, since: datetime, until: datetime) -> dict[str, CacheUse]:
+        """What the cache did over the whole span, for each name of the group."""
+        return self._dashboards.cache_by(group, since, until)
 
     def totals(self, since: datetime, until: datetime) -> Totals:
         """Figures of the whole span."""

@@ -7,7 +7,17 @@ from typing import Literal
 
 from mcp_core.models import RunStatus
 
-__all__ = ["CacheOutcomeName", "Group", "LatencyGroup", "Period", "RunFilter", "Totals", "Typical"]
+__all__ = [
+    "CacheCounts",
+    "CacheOutcomeName",
+    "CacheUse",
+    "Group",
+    "LatencyGroup",
+    "Period",
+    "RunFilter",
+    "Totals",
+    "Typical",
+]
 
 Period = Literal["hour", "day"]
 """Width of a dashboard's time step, in UTC."""
@@ -99,3 +109,41 @@ class Typical:
     median_seconds: float | None = None
     p95_seconds: float | None = None
     output_tokens: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CacheUse:
+    """What the cache did for finished runs over a span of time.
+
+    Attributes:
+        hits, misses, stale, bypass: runs by outcome.
+        saved_usd, saved_seconds: what asking again would have cost and taken, where known.
+    """
+
+    hits: int = 0
+    misses: int = 0
+    stale: int = 0
+    bypass: int = 0
+    saved_usd: Decimal = Decimal(0)
+    saved_seconds: float = 0.0
+
+    @property
+    def hit_ratio(self) -> float | None:
+        """Answers from the cache, by the runs that asked it; None where none did."""
+        served = self.hits + self.stale
+        return served / (served + self.misses) if served + self.misses else None
+
+
+@dataclass(frozen=True, slots=True)
+class CacheCounts:
+    """What the cache stored and pushed out over a span of time.
+
+    Attributes:
+        stored, stored_bytes: answers remembered, and the bytes of their bodies.
+        evictions, evicted_bytes: entries that had to make room for others, and what they took.
+    """
+
+    stored: int = 0
+    stored_bytes: int = 0
+    evictions: int = 0
+    evicted_bytes: int = 0

@@ -31,6 +31,7 @@ __all__ = [
     "budget_periods",
     "budget_reservations",
     "budgets",
+    "cache_sizes",
     "cancellations",
     "drafts",
     "journal",
@@ -38,6 +39,7 @@ __all__ = [
     "metadata",
     "outages",
     "preferences",
+    "rollup_cache",
     "rollup_errors",
     "rollup_latency",
     "rollup_runs",
@@ -297,5 +299,28 @@ budget_reservations = Table(
     Column("nano_usd", BigInteger, nullable=False),
     Column("owner", Id, nullable=False),
     Index("ix_budget_reservations_budget", "budget_id"),
+    sqlite_with_rowid=False,
+)
+
+# What the cache stored and pushed out. What it answered is in `rollup_runs`.
+rollup_cache = Table(
+    "rollup_cache",
+    metadata,
+    Column("hour", Integer, primary_key=True, autoincrement=False),
+    Column("type", Text, primary_key=True),
+    Column("provider", Text, primary_key=True),
+    Column("model", Text, primary_key=True),
+    Column("task", Text, primary_key=True),
+    *(Column(name, BigInteger, nullable=False) for name in ("stored", "stored_bytes", "evictions", "evicted_bytes")),
+    sqlite_with_rowid=False,
+)
+
+# How much the cache held when that was last seen within the hour.
+cache_sizes = Table(
+    "cache_sizes",
+    metadata,
+    Column("hour", Integer, primary_key=True, autoincrement=False),
+    Column("entries", BigInteger, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )

@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, model_validator
 
@@ -32,6 +32,7 @@ __all__ = [
     "CacheConfig",
     "Executor",
     "MCPType",
+    "Remember",
     "RunContext",
     "TypeDefinition",
     "executor",
@@ -190,6 +191,32 @@ class BaseMCPConfig(BaseModel):
 ConfigT = TypeVar("ConfigT", bound=BaseMCPConfig, contravariant=True)
 
 
+class Remember(Protocol):
+    """What executors get as `ctx.remember`."""
+
+    def __call__(self, key_parts: Mapping[str, JsonValue], make: Callable[[], Any], *, ttl: float | None = None) -> Any:
+        """What `make` returns, from the cache where the same was made before.
+
+        The key covers `key_parts`, the type with its `current_version`, and the team. The task's cache policy is kept
+        to, equal work at the same time is done once, and the run's record tells what the cache did.
+
+        Args:
+            key_parts: all that the result depends on, by name: code, inputs, versions of what is used.
+            make: does the work; returns what JSON can say, and gets it back as JSON has it.
+            ttl: seconds a new result stays fresh, where the task does not say; None for the panel's default.
+
+        Raises:
+            ConfigurationError: the parts or the result are not JSON.
+            ExecutionError: the policy is `only` and the cache has nothing, or the run was stopped.
+        """
+        ...
+
+
+def _make_anew(key_parts: Mapping[str, JsonValue], make: Callable[[], Any], *, ttl: float | None = None) -> Any:  # noqa: ARG001  (the form of `Remember`)
+    """Remember nothing: for a context that has no cache."""
+    return make()
+
+
 @dataclass(frozen=True, slots=True)
 class RunContext:
     """What a run is given: everything an executor may reach.
@@ -200,6 +227,8 @@ class RunContext:
         cancel: ask `ctx.cancel.check()` in long loops; it raises when the run should stop.
         emit: report an event: `ctx.emit("progress", {"done": 3, "total": 10})`. Data is JSON-compatible.
         save_artifact: keep a file with the run: `(name, content, media_type)`.
+        remember: `ctx.remember({"code": code, "inputs": inputs}, make)` is what `make()` returns, from the cache where
+            the same was made before; see `Remember`.
     """
 
     run_id: str
@@ -209,6 +238,7 @@ class RunContext:
     cancel: CancelToken
     emit: Callable[[str, Mapping[str, Any]], None]
     save_artifact: Callable[[str, bytes, str], Artifact]
+    remember: Remember = _make_anew
 
 
 Executor = Callable[[Any, RunContext], RunOutput | Awaitable[RunOutput]]

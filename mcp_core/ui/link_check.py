@@ -66,4 +66,5 @@ def check_list(client: MCPClient, span: Span) -> None:
 def check_cache() -> None:
     """Check the link to the page of the cache."""
     check_span()
-    link_notes.check("cache_by", ["Model", "Type", "Task"])
+    link_notes.check("cache_by", ["Model", "Provider", "Type", "Task"])
+    link_notes.check("cache_order", ["Newest", "Oldest", "Largest", "Most useful"])

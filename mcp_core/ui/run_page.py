@@ -5,12 +5,12 @@ from functools import partial
 import streamlit as st
 
 from mcp_core.api.client import MCPClient
-from mcp_core.errors import ConfigurationError, MCPError
+from mcp_core.errors import ConfigurationError
 from mcp_core.models import Run
 from mcp_core.ui import actions, live, run_details, text
+from mcp_core.ui.cache_story import cache_story
 from mcp_core.ui.filters import viewer_zone
 from mcp_core.ui.navigate import leave_run
-from mcp_core.ui.run_words import miss_words
 from mcp_core.ui.trouble import fragment
 
 __all__ = ["run_page"]
@@ -34,7 +34,7 @@ def run_page(client: MCPClient, run_id: str) -> None:
         return
     if drawn.status.is_final:
         _files(client, drawn)
-        _cache_story(client, drawn)
+        cache_story(client, drawn)
         _details(client, drawn.id)
         actions.exchange_view(client, drawn)
     else:
@@ -74,23 +74,6 @@ def _files(client: MCPClient, run: Run) -> None:
                     on_click="ignore",
                     key=f"file_{artifact.name}",
                 )
-
-
-def _cache_story(client: MCPClient, run: Run) -> None:
-    """Where the answer came from, and why it was not remembered before."""
-    original = run.cache.original_run_id
-    if run.cache.outcome in ("hit", "stale") and original and original != run.id:
-        run_details.run_button("First answered in this run", original, key="go_original")
-    if run.cache.outcome != "miss" or not run.cache.parts:
-        return
-    try:
-        changed = client.runs.changed_since_last(run.id)
-    except MCPError as error:
-        changed = None
-        st.caption(text.escape(str(error)))
-    words = miss_words(changed)
-    if words:
-        st.caption(f":material/cloud_download: {words}")
 
 
 def _details(client: MCPClient, run_id: str) -> None:

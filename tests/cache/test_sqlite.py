@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mcp_core.cache import sqlite as sqlite_module
-from mcp_core.cache import sqlite_file
+from mcp_core.cache import sqlite_access, sqlite_file
 from mcp_core.cache.sqlite import SQLiteCache
 from mcp_core.errors import CacheError
 from tests.cache.helpers import entry, key_of, noise
@@ -42,7 +41,7 @@ def other(path: Path, cache: SQLiteCache) -> Iterator[sqlite3.Connection]:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sqlite_module, "_LOCK_SECONDS", 0.1)
+    monkeypatch.setattr(sqlite_access, "_LOCK_SECONDS", 0.1)
     monkeypatch.setattr(sqlite_file, "BUSY_SECONDS", 0.1)
 
 
@@ -151,7 +150,7 @@ def test_a_file_of_another_version_starts_empty(path: Path, said: list[str]) -> 
 def test_a_file_another_process_replaced_is_left_alone(
     cache: SQLiteCache, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite_module, "_LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(sqlite_access, "_LOOK_SECONDS", 0.0)
     cache.set(entry("old"))
     for suffix in ("", "-wal", "-shm"):
         Path(f"{path}{suffix}").unlink()

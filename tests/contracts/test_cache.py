@@ -12,21 +12,25 @@ import pytest
 from redis import Redis
 
 from mcp_core.cache import redis as redis_module
-from mcp_core.cache import sqlite as sqlite_module
+from mcp_core.cache import sqlite_access
 from mcp_core.cache.base import Cache, CacheSize, Entry
+from mcp_core.cache.custom import adapted
 from mcp_core.cache.filesystem import FilesystemCache
 from mcp_core.cache.memory import MemoryCache
+from mcp_core.cache.notes import Notes
 from mcp_core.cache.redis import RedisCache
 from mcp_core.cache.sqlite import SQLiteCache
 from mcp_core.cache.tiered import TieredCache
 from tests.cache.helpers import entry, key_of, noise, said, valkey_url
+from tests.contracts.cache_items import ItemsContract, LastingItemsContract
+from tests.contracts.custom_caches import AwaitedCache, PlainCache
 
 __all__ = ["said", "valkey_url"]
 
 pytestmark = [pytest.mark.cache, pytest.mark.integration]
 
 
-class CacheContract:
+class CacheContract(ItemsContract):
     """Subclasses give `make`: a cache of at most so many bytes. Caches made in one test share what they keep."""
 
     def make(self, max_bytes: int) -> Cache:
@@ -193,7 +197,7 @@ class CacheContract:
         unused.close()
 
 
-class LastingContract(CacheContract):
+class LastingContract(CacheContract, LastingItemsContract):
     """Of those whose entries outlive the object. `damage` spoils what is stored under a key."""
 
     def damage(self, key: str) -> None:
@@ -243,7 +247,7 @@ class TestSQLite(LastingContract):
     @pytest.fixture(autouse=True)
     def _place(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         # Sixteen threads on a busy machine may wait for each other longer than a run should.
-        monkeypatch.setattr(sqlite_module, "_LOCK_SECONDS", 30.0)
+        monkeypatch.setattr(sqlite_access, "_LOCK_SECONDS", 30.0)
         self.path = tmp_path / "below" / "cache.sqlite"
 
     def make(self, max_bytes: int) -> Cache:
@@ -295,6 +299,22 @@ class TestTieredOverRedis(TestRedis):
         return TieredCache(MemoryCache(max_bytes // 8), super().make(max_bytes))
 
 
+class TestPlainCustom(CacheContract):
+    """A plugin's class of a few lines, and what the panel does on top of it."""
+
+    @pytest.fixture(autouse=True)
+    def _place(self, tmp_path: Path) -> None:
+        self.notes = tmp_path / "notes.json"
+
+    def make(self, max_bytes: int) -> Cache:
+        return adapted(PlainCache(max_bytes), "plain", Notes(self.notes))
+
+
+class TestAwaitedCustom(TestPlainCustom):
+    def make(self, max_bytes: int) -> Cache:
+        return adapted(AwaitedCache(max_bytes), "awaited", Notes(self.notes))
+
+
 def test_an_entry_knows_its_age_and_freshness() -> None:
     stored = Entry(key="k", body=b"", created_at=100.0, expires_at=160.0)
     assert stored.age_seconds(130.0) == 30.0
@@ -302,3 +322,9 @@ def test_an_entry_knows_its_age_and_freshness() -> None:
     assert stored.is_fresh(159.9)
     assert not stored.is_fresh(160.0)
     assert Entry(key="k", body=b"").is_fresh(9e9)
+
+
+def test_parts_that_are_none_are_none() -> None:
+    assert Entry("k", b"", about="[1]").parts() == {}
+    assert Entry("k", b"", about="{").parts() == {}
+    assert Entry("k", b"", about='{"a": 1}').parts() == {"a": "1"}

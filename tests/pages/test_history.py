@@ -505,3 +505,19 @@ def test_many_events_are_cut_and_said_to_be(panel: Panel) -> None:
     assert len(page.dataframe[0].value) == 1000
     part(page, "Attempts")
     assert page.dataframe[0].value["status"].tolist() == ["no answer"]
+
+
+def test_a_hit_explains_itself(panel: Panel) -> None:
+    panel.open()
+    panel.server.script(chat("Hello."))
+    first = panel.client.execute(task())
+    hit = panel.client.execute(task())
+    page = panel.open("history", run=hit.id)
+    words = shown(page)
+    assert "The answer came from the cache, " in words
+    assert "Getting it took " in words
+    assert "That saved " in words
+    assert [button for button in page.button if button.key == "go_original"]
+    assert "The run that first got this answer" not in words
+    panel.client.runs.delete([first.id])
+    assert "not in the history any more" in shown(panel.open("history", run=hit.id))

@@ -7,7 +7,7 @@ import pytest
 
 from mcp_core.models import CacheOutcome, RunStatus, utcnow
 from mcp_core.store import NEWEST_FIRST, SORTS, RunFilter, RunSort, open_store
-from mcp_core.ui.run_words import miss_words
+from mcp_core.ui.run_words import hit_words, miss_words
 from mcp_core.ui.tables import COLUMNS, DEFAULT_COLUMNS, ORDERS, order_asked, readable
 from tests.made_runs import made_run, seed
 
@@ -78,3 +78,22 @@ def test_an_empty_table_is_readable(tmp_path: Path) -> None:
 )
 def test_a_miss_says_why(changed: list[str] | None, words: str) -> None:
     assert words in miss_words(changed)
+
+
+def test_a_result_that_was_made_anew_is_no_asked_model() -> None:
+    assert miss_words(None, model_asked=False).startswith("The work was done anew: this task")
+    assert "the result had expired" in miss_words([], model_asked=False)
+    words = miss_words(["code", "(version)", "![x](http://evil.example)"], model_asked=False)
+    assert "code, the version of the task's type and " in words
+    assert "![x](http" not in words
+
+
+def test_a_hit_tells_where_it_came_from() -> None:
+    hit = CacheOutcome(outcome="hit", age_seconds=90.0, saved_seconds=2.5, saved_usd=Decimal("0.02"))
+    assert hit_words(hit, 3.0) == (
+        "The answer came from the cache, 1 min 30 s old. Getting it took 3.0 s. That saved 2.5 s and $0.02."
+    )
+    shared = CacheOutcome(outcome="hit", age_seconds=0.0)
+    assert hit_words(shared, None) == "An equal call was under way, and its answer served here too."
+    stale = CacheOutcome(outcome="stale", age_seconds=5.0, saved_seconds=1.0)
+    assert "It was out of date" in hit_words(stale, None)
