@@ -69,7 +69,7 @@ class CacheService:
         `hit_ratio` is answers from the cache by runs that asked it, None before the first of either. `by` has the
         same figures for each `type`, `provider`, `model` and `task`, the busiest first.
         """
-        self._write_all()
+        self._write_all(look=True)
         try:
             held: CacheSize | None = self.size()
             pinned: int | None = self._cache.count(EntryFilter(pinned=True)).entries
@@ -91,7 +91,7 @@ class CacheService:
 
     def size_frame(self, since: datetime, until: datetime, *, by: "Period" = "day") -> "pd.DataFrame":
         """`entries` and `size_bytes` held over time, as last seen in each period; those without a look have no row."""
-        self._write_all()
+        self._write_all(look=True)
         return self._store.cache_counts.sizes(since, until, by)
 
     # Its entries
@@ -200,11 +200,15 @@ class CacheService:
         self._changed()
         return gone
 
-    def flush(self) -> None:
-        """Leave what was counted since the last time to the next writer of the history. Never raises."""
+    def flush(self, *, look: bool = False) -> None:
+        """Leave what was counted since the last time to the next writer of the history. Never raises.
+
+        Args:
+            look: whether to see how much the cache holds in any case; else that is done once in a while.
+        """
         rows = self._ledger.drain()
         held = None
-        if (rows or not self._next_look) and time.monotonic() >= self._next_look:
+        if look or (rows and time.monotonic() >= self._next_look):
             self._next_look = time.monotonic() + _LOOK_SECONDS
             try:
                 held = self._cache.size()
@@ -218,13 +222,12 @@ class CacheService:
             self._cache.ledger = Ledger()
         return self._cache.ledger
 
-    def _write_all(self) -> None:
-        self.flush()
+    def _write_all(self, *, look: bool = False) -> None:
+        self.flush(look=look)
         self._store.flush()
 
     def _changed(self) -> None:
-        self._next_look = 0.0
-        self.flush()
+        self.flush(look=True)
 
     def _allowed(self, actor: Actor | None) -> Actor:
         who = actor or self._actor

@@ -29,6 +29,9 @@ PATIENCE = 60.0
 ASK = """
 import json, sys
 from mcp_core import LLMPromptConfig, MCPClient
+from mcp_core.cache import redis, sqlite_access, sqlite_file
+# A busy machine is no reason to go on without the cache here.
+redis._SOCKET_SECONDS = sqlite_access._LOCK_SECONDS = sqlite_file.BUSY_SECONDS = 60.0
 with MCPClient() as client:
     print("ready", flush=True)
     sys.stdin.readline()
