@@ -47,7 +47,7 @@ __all__ = [
     "runs",
 ]
 
-SCHEMA_VERSION = "0006"
+SCHEMA_VERSION = "0007"
 """Newest migration this code knows."""
 
 metadata = MetaData()
