@@ -16,18 +16,26 @@ from mcp_core.ui.bulk import confirm
 from mcp_core.ui.choices import tasks_of
 from mcp_core.ui.client import current_actor
 from mcp_core.ui.notes import leave_note, show_notes
+from mcp_core.ui.trouble import fragment
 
-__all__ = ["budget_buttons", "budget_table", "delete_budget", "save_limit", "save_new_budget"]
+__all__ = [
+    "budget_buttons",
+    "budget_table",
+    "delete_budget",
+    "save_limit",
+    "save_new_budget",
+    "watch_budgets",
+]
 
 _TROUBLE = "budget_trouble"
+_WATCH_SECONDS = 3.0
 
 _NAMED = {"actor": "Id of the actor", "team": "Name of the team", "task": "Name of the task"}
 
 
-def budget_table(client: MCPClient) -> Budget | None:
-    """Draw how all budgets stand, or what to do where there is none; returns the one that is selected."""
+def budget_table(found: Sequence[Budget]) -> Budget | None:
+    """Draw how budgets stand, or what to do where there is none; returns the one that is selected."""
     show_notes()
-    found = client.budgets.list()
     if not found:
         st.info(
             "Runs may cost anything. A budget limits what an actor, a team or a task may spend in a day or a month; "
@@ -50,20 +58,38 @@ def budget_table(client: MCPClient) -> Budget | None:
     return chosen
 
 
-def budget_buttons(client: MCPClient, chosen: Budget | None) -> None:
-    """Draw what can be done by whoever may: set a budget, and change or delete the one that is selected."""
+def budget_buttons(client: MCPClient, chosen: Budget | None) -> bool:
+    """Draw what can be done by whoever may: set a budget, and change or delete the one that is selected.
+
+    Returns:
+        Whether a dialog is open.
+    """
     actor = current_actor()
     if not may(actor, "set_budgets"):
         st.caption(_sentence(chosen) if chosen else "Admins set, change and delete budgets.")
-        return
+        return False
     with st.container(horizontal=True, vertical_alignment="center"):
-        if st.button("Set a budget", icon=":material/add:", type="primary", key="budget_add"):
-            _add(client, actor)
-        if st.button("Change the limit", icon=":material/edit:", key="budget_edit", disabled=chosen is None):
-            _edit(client, chosen, actor)
-        if st.button("Delete", icon=":material/delete:", key="budget_delete", disabled=chosen is None):
-            _confirm_delete(client, chosen, actor)
+        add = st.button("Set a budget", icon=":material/add:", type="primary", key="budget_add")
+        edit = st.button("Change the limit", icon=":material/edit:", key="budget_edit", disabled=chosen is None)
+        delete = st.button("Delete", icon=":material/delete:", key="budget_delete", disabled=chosen is None)
         st.caption(_sentence(chosen) if chosen else "Select a budget to change or delete it.")
+    if add:
+        _add(client, actor)
+    elif edit:
+        _edit(client, chosen, actor)
+    elif delete:
+        _confirm_delete(client, chosen, actor)
+    return add or edit or delete
+
+
+def watch_budgets(client: MCPClient, drawn: Sequence[Budget]) -> None:
+    """Draw the page anew when budgets are not as `drawn` any more. It would close a dialog that is open."""
+    fragment(_watch, every=_WATCH_SECONDS)(client, list(drawn))
+
+
+def _watch(client: MCPClient, drawn: list[Budget]) -> None:
+    if client.budgets.list() != drawn:
+        st.rerun()
 
 
 def _table(found: Sequence[Budget]) -> Budget | None:
@@ -121,7 +147,7 @@ def _sentence(budget: Budget) -> str:
     )
 
 
-@st.dialog("Set a budget")
+@st.dialog("Set a budget", on_dismiss="rerun")
 def _add(client: MCPClient, actor: Actor) -> None:
     scope: BudgetScope = st.segmented_control(
         "Budget of", SCOPES, default="actor", required=True, format_func=str.capitalize, key="budget_scope"
@@ -145,7 +171,7 @@ def _add(client: MCPClient, actor: Actor) -> None:
     _save_button(save_new_budget, client, actor)
 
 
-@st.dialog("Change the limit")
+@st.dialog("Change the limit", on_dismiss="rerun")
 def _edit(client: MCPClient, budget: Budget | None, actor: Actor) -> None:
     if budget is None:
         return
@@ -171,7 +197,7 @@ def _save_button(save: Callable[..., None], *args: object) -> None:
         st.rerun()
 
 
-@st.dialog("Delete a budget")
+@st.dialog("Delete a budget", on_dismiss="rerun")
 def _confirm_delete(client: MCPClient, budget: Budget | None, actor: Actor) -> None:
     if budget is None:
         return

@@ -390,6 +390,18 @@ sys.stdin.read()
     assert heir.runs.get("waits").status is RunStatus.SUCCEEDED
 
 
+def test_a_run_that_another_process_took_for_dead_keeps_nothing(panel: MCPClient, server: FaultyServer) -> None:
+    panel.budgets.set("actor", "local", "month", 1)
+    server.default = held = Held(chat())
+    handle = panel.submit(task())
+    assert held.asked.wait(60)
+    assert [run.id for run in panel.store.interrupt_lapsed(older_than_seconds=-1)] == [handle.id]
+    assert money_of(panel) == ["0", "0"]
+    held.go.set()
+    assert handle.result(60).status is RunStatus.INTERRUPTED
+    assert money_of(panel) == ["0", "0"]
+
+
 def test_another_process_hears_of_a_budget(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(guard, "RULES_SECONDS", 0.0)
     here, there = place.open(), place.open()

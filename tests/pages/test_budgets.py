@@ -86,6 +86,17 @@ def test_the_table_shows_what_is_enforced(priced: Panel) -> None:
     assert budget.spent_usd >= 7
 
 
+def test_a_page_that_stays_open_follows_what_is_spent(priced: Panel) -> None:
+    priced.open()
+    priced.client.budgets.set("actor", "local", "month", 20)
+    page = priced.open("budgets")
+    assert page.dataframe[0].value.iloc[0]["spent"] == "$0"
+    priced.client.execute(LLMPromptConfig(template="hi", model="acme/m", max_tokens=7))
+    page.run()
+    assert page.dataframe[0].value.iloc[0]["spent"] == "$7.00"
+    assert not page.exception
+
+
 def test_answers_of_unknown_price_are_told(panel: Panel) -> None:
     panel.open()
     panel.client.budgets.set("actor", "local", "month", 1)
