@@ -42,7 +42,7 @@ _PACKED, _SEALED = 1, 2
 
 _COMPRESS_FROM = 16_384
 """Shorter bodies are kept plain: zlib takes twice as long as writing them, to save what nobody misses. From here on
-it costs 0.1 ms and more, but more than halves what counts against the byte cap (`benchmarks/compression.py`)."""
+it costs 0.2 ms and more, but more than halves what counts against the byte cap (`benchmarks/compression.py`)."""
 
 _DAMAGE = (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError, struct.error, zlib.error)
 

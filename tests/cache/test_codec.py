@@ -1,3 +1,7 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -87,3 +91,18 @@ def test_a_header_of_wrong_types_is_missing(name: str, value: Any) -> None:
 def test_what_cannot_be_written_is_a_cache_error() -> None:
     with pytest.raises(CacheError, match="cannot be remembered"):
         encode(entry(latency_seconds=float("nan")))
+
+
+def test_the_benchmark_of_compression_tells_what_it_measured() -> None:
+    done = subprocess.run(
+        [sys.executable, "benchmarks/compression.py", "--json", "--rounds", "1"],
+        cwd=Path(__file__).resolve().parents[2],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    figures = {figure["name"]: figure for figure in json.loads(done.stdout)["figures"]}
+    left = figures["zlib 1, 64 kB: bytes left"]
+    assert left["ok"] is True
+    assert figures["zlib 6, 64 kB: bytes left"]["value"] < left["value"]
+    assert figures["zlib 1, 16 kB: pack"]["unit"] == "ms"
