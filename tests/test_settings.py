@@ -1,5 +1,8 @@
 """Settings: their sources, and what is refused with which words."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -131,3 +134,20 @@ def test_secrets_are_known_wherever_they_stand(tmp_path: Path) -> None:
         "secret-db",
     }
     assert not found & {"public-id", "100000"}
+
+
+@pytest.mark.integration
+def test_a_home_directory_that_may_not_be_entered_holds_no_secrets(tmp_path: Path) -> None:
+    """A service that gave its rights up keeps the home directory of whoever started it."""
+    home = tmp_path / "home"
+    home.mkdir(mode=0o700)
+    code = "import os; from mcp_core.settings import load_settings; from pathlib import Path\n"
+    code += "if os.geteuid() == 0: os.setgid(65534); os.setuid(65534)\n"
+    code += "else: os.chmod(os.environ['HOME'], 0)\n"
+    code += "print(load_settings({'MCP_WORKERS': '3'}, directory=Path('/')).workers)"
+    # It gives up its rights, also those to where a measurement of coverage would be written.
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
+    environ |= {"HOME": str(home), "PYTHONPATH": str(Path(__file__).parents[1])}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environ, check=False)
+    home.chmod(0o700)
+    assert done.stdout == "3\n", done.stderr
