@@ -154,7 +154,7 @@ def drawn(session: AppTest) -> str:
 
 def test_no_canary_is_drawn_on_any_page(behind_pages: MCPClient) -> None:
     run_everything(behind_pages)
-    haystacks = {name: drawn(open_page(name)) for name in ("home", "history", "cache", "budgets")}
+    haystacks = {name: drawn(open_page(name)) for name in ("home", "history", "cache", "budgets", "health")}
     remembered = open_page("cache")
     for row in range(len(remembered.dataframe[0].value)):
         selection = {"rows": [row], "columns": [], "cells": []}

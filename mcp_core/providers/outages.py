@@ -47,11 +47,13 @@ class SimulatedOutages:
         self._due = float("-inf")
 
     def _look(self) -> None:
-        with self._lock:
-            if self._clock() < self._due:
-                return
+        # One looks; the others go on with what is known, however long a database in trouble lets it wait.
+        if not self._lock.acquire(blocking=False):
+            return
+        try:
             self._due = self._clock() + LOOK_SECONDS
-            try:
-                self._known = {outage.provider: outage for outage in self._read()}
-            except StoreError as error:
-                logger.debug("Simulated outages cannot be looked up: {}", error)
+            self._known = {outage.provider: outage for outage in self._read()}
+        except StoreError as error:
+            logger.debug("Simulated outages cannot be looked up: {}", error)
+        finally:
+            self._lock.release()

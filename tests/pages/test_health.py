@@ -82,6 +82,40 @@ def test_what_runs_is_shown_and_cancelled(panel: Panel, health: Callable[[], App
     assert "Nothing runs or waits." in shown(page)
 
 
+def test_what_waits_is_shown_with_its_place_and_cancelled(
+    panel: Panel, health: Callable[[], AppTest], held: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MCP_WORKERS", "1")
+    first = panel.client.submit(TASK, {"n": "one"})
+    until(lambda: panel.server.calls == 1)
+    second = panel.client.submit(TASK, {"n": "two"}, priority="low")
+
+    def both_are_known() -> bool:
+        now = panel.client.queue.snapshot(max_age_seconds=0)
+        return [run.id for run in now.running] == [first.id] and [run.id for run in now.waiting] == [second.id]
+
+    until(both_are_known)
+    page = health()
+    text = shown(page)
+    assert "place 1" in text
+    assert "low priority" in text
+    values = {metric.label: metric.value for metric in page.metric}
+    assert (values["Running"], values["Waiting"], values["Workers busy"]) == ("1", "1", "1 of 1")
+    press(page, f"queue.cancel.{second.id}")
+    assert second.result(60).status is RunStatus.CANCELLED
+    held.set()
+    assert first.result(60).status is RunStatus.SUCCEEDED
+    assert panel.server.calls == 1
+
+
+def test_who_asked_last_sees_what_is_left(
+    panel: Panel, health: Callable[[], AppTest], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MCP_ACTOR_REQUESTS_PER_MINUTE", "60")
+    panel.client.execute(TASK, {"n": "one"})
+    assert "Who asked last" in shown(health())
+
+
 def test_each_server_is_tested(panel: Panel, health: Callable[[], AppTest]) -> None:
     panel.server.default = models("m")
     page = press(health(), "test.acme")
