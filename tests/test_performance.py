@@ -32,7 +32,10 @@ def server() -> Iterator[FaultyServer]:
 
 @pytest.fixture
 def panel(tmp_path: Path, server: FaultyServer) -> Iterator[MCPClient]:
-    (tmp_path / "providers.toml").write_text(f'version = 1\n[providers.acme]\nbase_url = "{server.url}"\n')
+    (tmp_path / "providers.toml").write_text(
+        f'version = 1\n[providers.acme]\nbase_url = "{server.url}"\n'
+        'prices = [{ model = "priced", input_usd_per_million = 1, output_usd_per_million = 1 }]\n'
+    )
     values = {"MCP_DATA_DIR": str(tmp_path), "MCP_LOCAL_MODEL": "off"}
     client = MCPClient(load_settings(values, directory=tmp_path))
     yield client
@@ -74,6 +77,22 @@ def test_an_uncached_run_writes_before_it_asks_and_when_it_ends(
     assert server.calls == 21
     assert len(writes) - before == 40
     assert server.connections == 1, "one connection is enough for one caller"
+
+
+def test_a_budget_costs_an_uncached_run_one_more_write_and_a_hit_none(
+    panel: MCPClient, server: FaultyServer, writes: list[object]
+) -> None:
+    panel.budgets.set("actor", "local", "month", 1000)
+    panel.budgets.set("team", "default", "day", 1000)
+    priced = CONFIG.model_copy(update={"model": "acme/priced"})
+    panel.execute(priced, {"n": 0})
+    before = len(writes)
+    for n in range(1, 21):
+        panel.execute(priced, {"n": n})
+    assert len(writes) - before == 60
+    for n in range(1, 21):
+        assert panel.execute(priced, {"n": n}).cache == "hit"
+    assert len(writes) - before == 80
 
 
 def test_memory_does_not_grow_with_the_number_of_runs(panel: MCPClient) -> None:

@@ -30,7 +30,8 @@ class Preflight:
         model: `provider/model` asked first; None for types without one.
         calls: model calls the run plans; None where its type does not know them beforehand. The figures below are then
             None too.
-        cache: what the cache would do: `hit` or `stale` (it answers every call), `miss`, `bypass`, or `unknown`.
+        cache: what the cache would do: `hit` or `stale` (it answers every call), `miss`, `bypass` (it is not asked), or
+            `unknown`.
         cache_age_seconds: age of the answer; None unless the cache has it.
         input_tokens: about so many, by the length of the text.
         output_tokens: about so many: the median of like runs, else `most_output_tokens`.
@@ -146,7 +147,7 @@ class PreflightService:
                 costs.append(self._providers.price(request.model, about))
                 most_costs.append(self._providers.price(request.model, one.most))
         answered = [entry for entry in entries if entry is not None]
-        cache: CacheForecast = "bypass" if policy.mode == "bypass" else "miss"
+        cache: CacheForecast = "bypass" if policy.mode in ("bypass", "refresh") else "miss"
         if len(answered) == len(requests):
             cache = "hit" if all(entry.is_fresh() for entry in answered) else "stale"
         return {
