@@ -156,9 +156,10 @@ def test_no_canary_is_drawn_on_any_page(behind_pages: MCPClient) -> None:
     run_everything(behind_pages)
     haystacks = {name: drawn(open_page(name)) for name in ("home", "history", "cache", "budgets", "health")}
     remembered = open_page("cache")
-    for row in range(len(remembered.dataframe[0].value)):
+    table = next(frame for frame in remembered.dataframe if str(frame.key).startswith("cache_entries"))
+    for row in range(len(table.value)):
         selection = {"rows": [row], "columns": [], "cells": []}
-        remembered.session_state[str(remembered.dataframe[0].key)] = {"selection": selection}
+        remembered.session_state[str(table.key)] = {"selection": selection}
         haystacks[f"entry {row}"] = drawn(remembered.run())
     assert "Forget this answer" in haystacks["entry 0"]
     for run in {(run.model, run.status, run.cache.outcome): run for run in behind_pages.runs.iterate()}.values():
