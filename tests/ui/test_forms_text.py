@@ -1,6 +1,7 @@
 """Words on a form: labels, harmless text, durations. No Streamlit here."""
 
 import re
+from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -9,7 +10,6 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 
 from mcp_core.ui.forms.text import (
-    WORD_JOINER,
     duration_from_text,
     duration_to_iso,
     duration_to_text,
@@ -21,7 +21,34 @@ from tests.ui.forms_kit import open_form
 
 pytestmark = pytest.mark.unit
 
-ACTIVE = re.compile(r"(?<!\\)[`*_\[\]<>$#|~]|:[\w+-]+[:\[]|:material/|https?://|www\.|@\w|(?<!\\)!\[")
+ACTIVE = re.compile(r"(?<!\\)[`*_\[\]<>$#|~]|:[\w+-]+[:\[]|:material/\w+:|https?://|www\.|@\w|(?<!\\)!\[")
+
+
+FOUND_LATER = re.compile(r"https?://|www\.|\w@\w|--|->|<-|[<>~]=|:[\w+-]*[a-z][\w+-]*:")
+
+
+def pieces(shown: str) -> Iterator[tuple[bool, str]]:
+    """What Markdown takes apart: code (True) and the rest, in order, still escaped."""
+    at = begin = 0
+    while at < len(shown):
+        run = re.compile(r"`+").match(shown, at)
+        if run is None:
+            at += 2 if shown[at] == "\\" else 1
+            continue
+        closing = re.compile(rf"(?<!`){run[0]}(?!`)").search(shown, run.end())
+        assert closing is not None, "a fence that is not closed"
+        yield False, shown[begin:at]
+        yield True, shown[run.end() + 1 : closing.start() - 1]
+        at = begin = closing.end()
+    yield False, shown[begin:]
+
+
+def outside_code(shown: str) -> str:
+    return " ".join(text.replace("\\\\", "") for is_code, text in pieces(shown) if not is_code)
+
+
+def as_read(shown: str) -> str:
+    return "".join(text if is_code else re.sub(r"\\(.)", r"\1", text) for is_code, text in pieces(shown))
 
 
 @pytest.mark.parametrize(
@@ -58,17 +85,33 @@ def test_labels_are_in_sentence_case(name: str, label: str) -> None:
 )
 def test_nothing_in_foreign_text_is_interpreted(text: str) -> None:
     shown = plain(text)
-    assert not ACTIVE.search(shown.replace("\\\\", ""))
-    assert not re.search(r"(^|\s)\\?(<->|->|<-|--|>=|<=|~=)(\s|$)", re.sub(r"\\", "", shown))
-    readable = re.sub(r"\\(?=[^a-z\s])", "", shown.replace("\\\\", "\0")).replace("\0", "\\").replace(WORD_JOINER, "")
-    assert readable == text
+    assert not ACTIVE.search(outside_code(shown))
+    assert not FOUND_LATER.search(re.sub(r"\\\\", "", outside_code(shown)))
+    assert as_read(shown) == text, "what is read and copied is what was meant, with nothing invisible in it"
 
 
-@given(st.text())
+@given(st.text() | st.text("ab:/@.-<>=~` \\[]w1", max_size=40))
 def test_plain_is_one_line_without_live_markup(text: str) -> None:
     shown = plain(text)
     assert "\n" not in shown
-    assert not ACTIVE.search(shown.replace("\\\\", ""))
+    assert not ACTIVE.search(outside_code(shown))
+    assert not FOUND_LATER.search(re.sub(r"\\\\", "", outside_code(shown)))
+    assert as_read(shown) == " ".join(text.split())
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("See https://a.example/x.", "See ` https://a.example/x `\\."),
+        ("(http://127.0.0.1:8080/v1)", "\\(` http://127.0.0.1:8080/v1 `\\)"),
+        ("write to 'ann@a.example'", "write to '` ann@a.example `'"),
+        ("Say --yes if it is meant.", "Say ` --yes ` if it is meant\\."),
+        ("at 12:30:00", "at 12\\:30\\:00"),
+        ("http://a`b", "`` http://a`b ``"),
+    ],
+)
+def test_addresses_and_options_are_code(text: str, shown: str) -> None:
+    assert plain(text) == shown
 
 
 def test_help_keeps_its_paragraphs() -> None:
@@ -118,5 +161,5 @@ def test_hostile_words_reach_widgets_escaped() -> None:
     app = open_form(Hostile, loaded={"field": "![x](http://evil.example) `c`"})
     field = app.text_input(key="run.field")
     for text in (field.label.replace(" :gray[", " ").removesuffix("]"), field.help or ""):
-        assert not ACTIVE.search(text.replace("\\\\", ""))
+        assert not ACTIVE.search(outside_code(text))
     assert app.error[0].value.endswith("Given: `` ![x](http://evil.example) `c` ``")

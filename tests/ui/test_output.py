@@ -85,7 +85,7 @@ def test_an_error_is_what_happened_and_what_to_do_letter_for_letter() -> None:
     error = RunError(type="SomethingElse", message="It *broke* [here](http://x).", hint="Mend `it`.")
     page = drawn(status=RunStatus.FAILED, error=error)
     assert page.error[0].proto.title == "The run failed"
-    assert page.error[0].value.startswith("It \\*broke\\* \\[here\\]")
+    assert page.error[0].value.startswith("It \\*broke\\* \\[` here](http://x `")
     assert "Mend \\`it\\`" in page.markdown[-1].value
     assert not page.metric
 

@@ -8,9 +8,12 @@ __all__ = ["duration_from_text", "duration_to_iso", "duration_to_text", "label_f
 ACRONYMS = frozenset(
     {"api", "cli", "cpu", "csv", "gpu", "html", "http", "id", "ip", "json", "llm", "sql", "ttl", "uri", "url", "uuid"}
 )
-WORD_JOINER = "\u2060"
 
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$&^=])")
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$&^=:])")
+_FOUND_LATER = re.compile(r"://|(?i:www)\.|@|--|->|<-|[<>~]=|:[\w+-]*[A-Za-z+-][\w+-]*:|:(100|1234):")
+_AROUND = re.compile(r"([(\[{\"'“«]*)(.*?)([)\]}\"'”»….,:;!?]*)", re.DOTALL)
+"""Quotes, brackets and the end of a sentence around a word, which are not part of an address."""
+_ICON = ":material/"
 _SECOND = 1_000_000
 _UNITS = {
     "w": 604_800 * _SECOND,
@@ -33,29 +36,46 @@ def label_from_name(name: str) -> str:
 
 
 def plain(text: str, *, paragraphs: bool = False) -> str:
-    """The text so that Streamlit's Markdown shows it letter for letter.
+    """The text so that Streamlit's Markdown shows it letter for letter, and what is copied is what was meant.
 
-    Backslashes stop the grammar; links, icons, emoji codes and arrows are found after parsing, in what is left,
-    so a word joiner (no width) parts them.
+    Backslashes stop the grammar. Addresses, emoji codes and arrows are found after parsing, in what is left, where a
+    backslash is of no help; a word that holds one becomes a span of code, in which nothing is looked for. Icons are
+    found before and after, also in code, and are taken apart.
 
     Args:
         paragraphs: keep blank lines as paragraphs (for help texts); otherwise all is one line.
     """
     if paragraphs:
         return "\n\n".join(plain(part) for part in re.split(r"\n\s*\n", text.strip()))
-    text = _MARKDOWN.sub(r"\\\1", " ".join(text.split()))
-    text = re.sub(r":(?=\S)", f"\\:{WORD_JOINER}", text)
-    text = text.replace("@", f"@{WORD_JOINER}")
-    text = re.sub(r"(?i)\bwww(?=\\\.)", f"www{WORD_JOINER}", text)
-    return re.sub(r"(\\[-<>~=])(?=\\[-<>=])", rf"\1{WORD_JOINER}", text)
+    return " ".join(_word(word) for word in text.split())
+
+
+def _word(word: str) -> str:
+    if _ICON in word:
+        head, tail = word.split(_ICON, 1)
+        return f"{_code(head + _ICON[:-1])}/{_word(tail)}"
+    if not _FOUND_LATER.search(word):
+        return _escaped(word)
+    before, inside, after = _AROUND.fullmatch(word).groups()  # type: ignore[union-attr]  # it matches any word
+    if not _FOUND_LATER.search(inside):
+        before, inside, after = "", word, ""
+    return f"{_escaped(before)}{_code(inside)}{_escaped(after)}"
+
+
+def _escaped(text: str) -> str:
+    return _MARKDOWN.sub(r"\\\1", text)
+
+
+def _code(text: str) -> str:
+    fence = "`" * (max((len(run) for run in re.findall(r"`+", text)), default=0) + 1)
+    return f"{fence} {text} {fence}"
 
 
 def quoted(value: object, limit: int = 60) -> str:
     """A value typed by somebody, shortened, as a Markdown code span in which nothing is interpreted."""
     text = " ".join(str(value).encode(errors="replace").decode().split())
     text = text if len(text) <= limit else text[: limit - 1] + "…"
-    fence = "`" * (max((len(run) for run in re.findall(r"`+", text)), default=0) + 1)
-    return f"{fence} {text} {fence}" if text else "an empty text"
+    return _code(text) if text else "an empty text"
 
 
 def _microseconds(value: timedelta) -> int:
