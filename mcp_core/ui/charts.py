@@ -55,7 +55,7 @@ def runs_over_time(frame: "pd.DataFrame", axis: TimeAxis) -> "Figure":
 
 def latency_over_time(frame: "pd.DataFrame", axis: TimeAxis) -> "Figure":
     """Median and 95th percentile of the time runs took. `frame` has `time`, and `p50` and `p95` in seconds."""
-    from plotly import graph_objects as go
+    from mcp_core.ui.plotting import go
 
     steps = per_step(frame, axis, empty=float("nan"))
     known = steps.dropna(subset=["p50"])
@@ -117,7 +117,7 @@ def errors_over_time(frame: "pd.DataFrame", axis: TimeAxis) -> "Figure":
 
 def hit_ratio_over_time(frame: "pd.DataFrame", axis: TimeAxis) -> "Figure":
     """Share of answers from the cache among the runs that asked it. `frame` has `time`, `hits`, `stale`, `misses`."""
-    from plotly import graph_objects as go
+    from mcp_core.ui.plotting import go
 
     steps = per_step(frame, axis)
     served = steps["hits"] + steps["stale"]
@@ -170,7 +170,7 @@ def saved_time(frame: "pd.DataFrame", axis: TimeAxis) -> "Figure":
 
 def outcomes_by(frame: "pd.DataFrame", group: str) -> "Figure":
     """What the cache did for each `group`, the busiest on top. `frame` has it, `hits`, `stale`, `misses`, `bypass`."""
-    from plotly import graph_objects as go
+    from mcp_core.ui.plotting import go
 
     sums = frame.groupby(group, observed=True)[list(_OUTCOME_COLUMNS)].sum()
     busiest = sums.sum(axis=1).sort_values(ascending=False, kind="stable").index[:_GROUPS_SHOWN]

@@ -24,7 +24,7 @@ __all__ = ["current_actor", "current_client", "release_client"]
 _closing: set[threading.Thread] = set()
 _warmed = threading.Event()
 
-_WARM = ("pandas", "plotly.graph_objects", "mcp_core.ui.charts")
+_WARM = ("mcp_core.ui.plotting", "mcp_core.ui.charts")
 """What the first page with a table or chart would otherwise wait for."""
 
 

@@ -92,7 +92,7 @@ def time_unit(longest: float) -> tuple[str, float]:
 
 def new_figure(alt: str, axis: TimeAxis | None = None) -> "Figure":
     """An empty figure that says `alt` to those who cannot see it; over time where there is an `axis`."""
-    from plotly import graph_objects as go
+    from mcp_core.ui.plotting import go
 
     figure = go.Figure(
         layout={
@@ -123,7 +123,7 @@ def new_figure(alt: str, axis: TimeAxis | None = None) -> "Figure":
 
 def add_stack(figure: "Figure", wide: "pd.DataFrame", axis: TimeAxis, styles: Mapping[str, tuple[str, str]]) -> None:
     """Stacked bars, a trace for each column of `wide` in the order of `styles` (column -> name and colour)."""
-    from plotly import graph_objects as go
+    from mcp_core.ui.plotting import go
 
     for column, (name, colour) in styles.items():
         if column in wide and wide[column].sum():
@@ -138,7 +138,7 @@ def add_stack(figure: "Figure", wide: "pd.DataFrame", axis: TimeAxis, styles: Ma
 
 def add_bars(figure: "Figure", axis: TimeAxis, values: "pd.Series[Any]", colour: str, notes: Sequence[str]) -> None:
     """One bar a step, and under the pointer what `notes` says of it."""
-    from plotly import graph_objects as go
+    from mcp_core.ui.plotting import go
 
     figure.add_trace(
         go.Bar(

@@ -68,7 +68,7 @@ def timeline_bars(run: Run, children: Sequence[Run], *, now: datetime) -> list[B
 
 def timeline_figure(bars: Sequence[Bar]) -> "Figure":
     """Bars of time, one below the other, over seconds since the run was asked for."""
-    from plotly import graph_objects as go
+    from mcp_core.ui.plotting import go
 
     length = max((bar.start + bar.length for bar in bars), default=0.0)
     scale, unit = (1000.0, "ms") if length < 1 else (1.0, "s")
