@@ -1,7 +1,7 @@
 """The cache as callers see it: what it holds, what it did, and what people do to its entries."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -12,12 +12,15 @@ from mcp_core.api.cache_stats import CacheStats
 from mcp_core.api.handle import RunHandle
 from mcp_core.cache.base import Cache, CacheSize, Entry, EntryFilter, Item, Order
 from mcp_core.cache.cipher import Cipher
+from mcp_core.cache.keys import JsonValue
 from mcp_core.cache.ledger import Ledger
+from mcp_core.cache.results import Results, ResultScope
 from mcp_core.errors import CacheError, ConfigurationError
 from mcp_core.formats import count
 from mcp_core.models import Actor
 from mcp_core.security.master_key import load_master_key
 from mcp_core.security.permissions import check
+from mcp_core.security.redaction import redactor
 from mcp_core.settings import Settings
 from mcp_core.store import Store
 
@@ -39,13 +42,21 @@ class CacheService:
     Methods that forget, pin or refresh need an actor who may; each such act is logged with who did it.
 
     Args:
+        results: remembers what is no answer of a model.
         repeat: runs a run again, `(run_id, actor=..., cache=...)`.
     """
 
     def __init__(
-        self, cache: Cache, store: Store, settings: Settings, actor: Actor, repeat: Callable[..., RunHandle]
+        self,
+        cache: Cache,
+        results: Results,
+        store: Store,
+        settings: Settings,
+        actor: Actor,
+        repeat: Callable[..., RunHandle],
     ) -> None:
         self._cache = cache
+        self._results = results
         self._store = store
         self._actor = actor
         self._repeat = repeat
@@ -93,6 +104,40 @@ class CacheService:
         """`entries` and `size_bytes` held over time, as last seen in each period; those without a look have no row."""
         self._write_all(look=True)
         return self._store.cache_counts.sizes(since, until, by)
+
+    def remember(
+        self,
+        kind: str,
+        key_parts: Mapping[str, JsonValue],
+        make: Callable[[], Any],
+        *,
+        ttl: float | None = None,
+        refresh: bool = False,
+        actor: Actor | None = None,
+    ) -> Any:
+        """What `make` returns, or what it returned before: for configurations, fetched lists, files and the like.
+
+        It is remembered for the actor's team alone, listed with the other entries, and made once where several ask.
+
+        Args:
+            kind: what lists call it, as they call a task's type: `configuration`, `resource`.
+            key_parts: all that it depends on, by name; of a file, the hash of its content.
+            make: does the work; returns what JSON can say, and gets it back as JSON has it.
+            ttl: seconds it stays fresh; None for the panel's default.
+            refresh: whether it is made again in any case.
+
+        Raises:
+            ConfigurationError: the parts or the result are not JSON.
+        """
+        who = actor or self._actor
+        scope = ResultScope(
+            owner={"type": kind, "tenant": who.team},
+            labels={"type": kind},
+            mode="refresh" if refresh else "use",
+            ttl_seconds=ttl,
+            mask=redactor.known,
+        )
+        return self._results.remember(key_parts, make, scope)[0]
 
     # Its entries
 

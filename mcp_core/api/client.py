@@ -88,10 +88,11 @@ class MCPClient:
             self.providers = Providers(self.settings, self._cache, outages=SimulatedOutages(self.store.outages.active))
             opened.callback(self.providers.close)
             self._guard = BudgetGuard(self.store, self.providers)
+            results = Results(self._cache, ttl_seconds=self.settings.cache_ttl)
             self._engine = Engine(
                 self.store,
                 self.providers,
-                Results(self._cache, ttl_seconds=self.settings.cache_ttl),
+                results,
                 self.registry,
                 self.settings,
                 adopt=adopt,
@@ -103,7 +104,7 @@ class MCPClient:
         self.queue = QueueService(self.store, self._engine, self.settings)
         self.runs = RunService(self.store, self._engine, self.queue, self.submit, self.actor)
         self.tasks = TaskService(self.registry, (self.settings.data_dir / "tasks", EXAMPLES))
-        self.cache = CacheService(self._cache, self.store, self.settings, self.actor, self.runs.repeat)
+        self.cache = CacheService(self._cache, results, self.store, self.settings, self.actor, self.runs.repeat)
         self.budgets = BudgetService(self.store, self._guard, self.actor)
         self._preflight = PreflightService(self.store, self.providers, self.budgets, self._guard)
         self.dashboard = DashboardService(self.store)

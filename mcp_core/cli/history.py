@@ -205,6 +205,8 @@ def _details(run: Run) -> list[tuple[str, str]]:
         ("tokens", f"{run.usage.input_tokens:,} in, {run.usage.output_tokens:,} out"),
         ("cost", cost(run)),
         ("cache", cache),
+        *([("origin", run.cache.original_run_id)] if run.cache.original_run_id else []),
+        *([("key", run.cache.key)] if run.cache.key else []),
         ("attempts", str(len(run.attempts))),
         ("asked by", run.actor_id),
     ]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from loguru import logger
@@ -179,3 +180,28 @@ def test_a_hit_writes_nothing(acme: tuple[MCPClient, FaultyServer]) -> None:
         assert client.execute(config).cache == "hit"
     assert [(file.stat().st_size, file.stat().st_mtime_ns) for file in files] == before
     assert client.cache.find()[0].hits == 50
+
+
+def test_configurations_and_resources_are_remembered_too(client: MCPClient) -> None:
+    made: list[int] = []
+
+    def fetch() -> dict[str, int]:
+        made.append(len(made))
+        return {"number": len(made)}
+
+    def remembered(**more: Any) -> Any:
+        return client.cache.remember("resource", {"url": "http://lists.example", "version": 2}, fetch, **more)
+
+    assert [remembered(), remembered(), remembered(refresh=True), remembered()] == [
+        {"number": 1},
+        {"number": 1},
+        {"number": 2},
+        {"number": 2},
+    ]
+    assert remembered(actor=Actor(team="blue")) == {"number": 3}
+    assert client.cache.remember("configuration", {"url": "http://lists.example", "version": 2}, fetch) == {"number": 4}
+    kinds = sorted(item.labels["type"] for item in client.cache.find())
+    assert kinds == ["configuration", "resource", "resource"]
+    (item,) = client.cache.find(EntryFilter(type="configuration"))
+    assert item.hits == 0
+    assert client.cache.stats()["stored"] == 4

@@ -87,6 +87,9 @@ def test_history_is_filtered(cli: Cli, three: list[str]) -> None:
 def test_a_run_is_shown(cli: Cli, three: list[str]) -> None:
     shown = cli("history", "show", three[1], "--events")
     assert "cache     hit" in shown.out
+    assert f"origin    {three[0]}" in shown.out
+    key = next(line.split()[-1] for line in shown.out.splitlines() if line.startswith("key "))
+    assert cli("cache", "show", key, "--json").json["run_id"] == three[0]
     assert "text = =cmd|calc" in shown.out
     assert "A short answer." in shown.out
     assert " finished " in shown.out
