@@ -83,7 +83,7 @@ class CacheService:
         self._write_all(look=True)
         try:
             held: CacheSize | None = self.size()
-            pinned: int | None = self._cache.count(EntryFilter(pinned=True)).entries
+            pinned: int | None = self._cache.pins()
         except CacheError as error:
             logger.warning("The cache cannot be measured: {}", error)
             held = pinned = None
@@ -238,7 +238,7 @@ class CacheService:
             pinned: whether pinned ones go, too.
         """
         who = self._allowed(actor)
-        kept = 0 if pinned else self._cache.count(EntryFilter(pinned=True)).entries
+        kept = 0 if pinned else self._cache.pins()
         gone = self._cache.forget(EntryFilter(pinned=False)) if kept else self._cache.clear()
         pins = f"; pinned and kept: {kept:,}" if kept else ""
         logger.info("{} cleared the cache: {}{}.", who.name, count(gone, "entries"), pins)

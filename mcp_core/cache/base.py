@@ -116,6 +116,10 @@ class Cache(ABC):
         self.notes.pin(key, pinned=pinned and there)
         return there
 
+    def pins(self) -> int:
+        """How many entries are pinned."""
+        return len(self.notes.pinned())
+
     def lock(self, key: str) -> "AbstractContextManager[Callable[[], bool]]":  # noqa: ARG002
         """A block whose value tries, without waiting, to be the only one of all processes that makes `key`.
 

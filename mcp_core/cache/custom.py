@@ -119,6 +119,9 @@ class _AdaptedCache(Cache):
             return bool(self._call(lambda: self.inner.pin(key, pinned=pinned)))
         return super().pin(key, pinned=pinned)
 
+    def pins(self) -> int:
+        return int(self._call(self.inner.pins)) if self._brings("pins") else super().pins()
+
     def close(self) -> None:
         self.notes.flush()
         close = getattr(self.inner, "close", None)

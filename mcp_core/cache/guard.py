@@ -223,6 +223,10 @@ class SafeCache(Cache):
         """Keep an entry whatever comes, or no longer; returns whether it is there."""
         return self.inner.pin(key, pinned=pinned)
 
+    def pins(self) -> int:
+        """How many entries are pinned."""
+        return self.inner.pins()
+
     def lock(self, key: str) -> AbstractContextManager[Callable[[], bool]]:
         """As `Cache.lock`; everybody is granted the lock of a cache that does not work."""
         return nullcontext(_granted) if self._reads.is_down() else self.inner.lock(key)

@@ -131,6 +131,10 @@ class MemoryCache(Cache):
             self._add(found)
             return True
 
+    def pins(self) -> int:
+        """How many entries are pinned."""
+        return len(self._pins)
+
     def _all(self) -> list[_Held]:
         with self._lock:
             return [*self._entries.values(), *self._pins.values()]

@@ -231,6 +231,11 @@ class RedisCache(Cache):
         with self._translated():
             return bool(self._pin(keys=self._indexes, args=[self._prefix, key, int(pinned), time.time()]))
 
+    def pins(self) -> int:
+        """How many entries are pinned."""
+        with self._translated():
+            return int(self._db.scard(self._indexes[-1]))
+
     def lock(self, key: str) -> AbstractContextManager[Callable[[], bool]]:
         """A block whose value tries to be the only one of all processes that makes `key`; see `Cache.lock`."""
         return redis_lock(self._db, self._lock_prefix + key)

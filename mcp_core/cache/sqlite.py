@@ -148,6 +148,10 @@ class SQLiteCache(Cache):
         statement = "UPDATE entries SET pinned = ? WHERE key = ?"
         return bool(self._file.write(lambda db: db.execute(statement, (int(pinned), key)).rowcount))
 
+    def pins(self) -> int:
+        """How many entries are pinned."""
+        return self.count(EntryFilter(pinned=True)).entries
+
     def lock(self, key: str) -> AbstractContextManager[Callable[[], bool]]:
         """A block whose value tries to be the only one of all processes that makes `key`; see `Cache.lock`."""
         return self._locks.lock(key)

@@ -28,6 +28,7 @@ _SCHEMA = (
     " model TEXT NOT NULL, task TEXT NOT NULL, data BLOB NOT NULL)",
     "CREATE INDEX entries_by_use ON entries (used_at)",
     "CREATE INDEX entries_by_age ON entries (created_at)",
+    "CREATE INDEX entries_pinned ON entries (created_at) WHERE pinned = 1",
     # One row, kept in the same transaction as the entries: counting a million of them would take seconds.
     "CREATE TABLE totals (entries INTEGER NOT NULL, bytes INTEGER NOT NULL, changes INTEGER NOT NULL)",
     "INSERT INTO totals VALUES (0, 0, 0)",

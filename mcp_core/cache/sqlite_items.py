@@ -67,8 +67,7 @@ def _condition(wanted: EntryFilter) -> Query:
     if wanted.never_hit:
         terms.append("hits = 0")
     if wanted.pinned is not None:
-        terms.append("pinned = ?")
-        values.append(int(wanted.pinned))
+        terms.append(f"pinned = {int(wanted.pinned)}")  # no parameter, so that the index of the pinned ones is used
     return " AND ".join(terms), values
 
 

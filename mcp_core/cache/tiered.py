@@ -205,6 +205,10 @@ class TieredCache(Cache):
         """Keep an entry of the back whatever comes, or no longer; returns whether it is there."""
         return self.back.pin(key, pinned=pinned)
 
+    def pins(self) -> int:
+        """How many entries are pinned."""
+        return self._working().pins()
+
     def lock(self, key: str) -> AbstractContextManager[Callable[[], bool]]:
         """As the back does it."""
         return self.back.lock(key)

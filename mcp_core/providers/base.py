@@ -46,6 +46,7 @@ class ChatRequest:
         output_schema: JSON schema the answer has to match.
         fallbacks: models, as `provider/model`, asked one after the other where the one before fails for a reason of
             its server; no part of the cache key, since an answer is remembered under the model that gave it.
+        ttl_seconds: how long the answer stays fresh, where the task does not say; no part of the cache key.
         sample: index of this sample among several of the same request; part of the cache key, never sent.
     """
 
@@ -60,6 +61,7 @@ class ChatRequest:
     seed: int | None = None
     output_schema: Mapping[str, Any] | None = None
     sample: int = 0
+    ttl_seconds: float | None = None
     fallbacks: tuple[str, ...] = ()
 
     @property

@@ -165,7 +165,7 @@ class Calls:
         from mcp_core.providers.exchange import Exchange  # with all of HTTP, which a hit can do without
 
         scope.before_wire(request)
-        ttls = (scope.policy.ttl_seconds, server.config.cache_ttl, self._ttl_seconds)
+        ttls = (scope.policy.ttl_seconds, request.ttl_seconds, server.config.cache_ttl, self._ttl_seconds)
         ttl = next(ttl for ttl in ttls if ttl is not None)
         exchange = Exchange(server, request, scope, self._cache, self._prices, key, ttl, about)
         began = time.perf_counter()

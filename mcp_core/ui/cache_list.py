@@ -140,7 +140,7 @@ def _table(items: list[Item], order: Order) -> Item | None:
     event = st.dataframe(
         frame,
         hide_index=True,
-        placeholder="unknown",
+        placeholder="—",
         column_config={
             "model": "Model",
             "task": "Task",

@@ -40,7 +40,7 @@ def _rows(client: MCPClient) -> Iterator[tuple[str, str, str, str]]:
         "MCP_CACHE_TTL",
         text.seconds(settings.cache_ttl),
         settings.source_of("cache_ttl"),
-        "How long a new answer stays fresh, where neither its task (`cache: {ttl: ...}`) nor its provider says.",
+        "How long a new answer stays fresh, where neither its task nor its provider says.",
     )
     yield (
         "MCP_CACHE_MAX_BYTES",

@@ -12,6 +12,9 @@ from mcp_core.ui.run_words import hit_words, miss_words, part_words
 
 __all__ = ["cache_story"]
 
+_SHORT = 60
+"""Characters of a part's value that stand in the line of its name."""
+
 
 def cache_story(client: MCPClient, run: Run) -> None:
     """Draw what the cache did for a run that is over: its age, origin and saving, and what its key was made of."""
@@ -59,9 +62,13 @@ def _key(client: MCPClient, run: Run, key: str) -> None:
         said = {} if entry is None else entry.parts()
         st.caption(f"Key {text.code(key)}. Where one of these differs, the answer is another one.")
         for name, digest in sorted(run.cache.parts.items()):
-            st.markdown(f"**{part_words(name)}** ({text.code(digest)})")
-            if name in said:
-                st.code(redactor.shapes(said[name]), language=None, wrap_lines=True)
+            words = part_words(name)
+            value = redactor.shapes(said.get(name, ""))
+            short = len(value) <= _SHORT and value.isprintable()
+            told = f": {text.code(value)}" if value and short else ""
+            st.markdown(f"**{words[:1].upper()}{words[1:]}** ({text.code(digest)}){told}")
+            if not short:
+                st.code(value, language=None, wrap_lines=True)
         if entry is None:
             st.caption("The entry is no longer in the cache, so its parts are known by their hashes alone.")
         else:

@@ -153,7 +153,7 @@ class ItemsContract:
         assert small.peek(key_of("new")) is None
         assert small.size().size_bytes <= 200_000
         assert small.size().entries == 9
-        assert small.count(EntryFilter(pinned=True)).entries == 9
+        assert small.count(EntryFilter(pinned=True)).entries == small.pins() == 9
 
     def test_a_pin_goes_with_its_entry(self, cache: Cache) -> None:
         assert cache.pin(key_of("nobody")) is False
@@ -162,8 +162,11 @@ class ItemsContract:
         assert cache.delete(key_of("a")) is True
         cache.set(entry("a"))
         assert cache.find()[0].pinned is False
+        assert cache.pins() == 0
         cache.pin(key_of("a"))
+        assert cache.pins() == 1
         assert cache.clear() == 1
+        assert cache.pins() == 0
         cache.set(entry("a"))
         assert cache.find()[0].pinned is False
 

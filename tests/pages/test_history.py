@@ -518,6 +518,8 @@ def test_a_hit_explains_itself(panel: Panel) -> None:
     assert "Getting it took " in words
     assert "That saved " in words
     assert [button for button in page.button if button.key == "go_original"]
+    page.session_state["cache_key"] = True
+    assert "**The text that was sent**" in shown(page.run())
     assert "The run that first got this answer" not in words
     panel.client.runs.delete([first.id])
     assert "not in the history any more" in shown(panel.open("history", run=hit.id))

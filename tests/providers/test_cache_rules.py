@@ -42,6 +42,21 @@ def test_the_nearest_time_to_live_counts(
     assert entry.parts()["messages"]
 
 
+@pytest.mark.parametrize(("task", "expected"), [(None, 30.0), (9.0, 9.0)])
+def test_an_executor_may_say_how_long_one_answer_stays_fresh(
+    make: MakeProviders, server: FaultyServer, task: float | None, expected: float
+) -> None:
+    server.default = chat("hello")
+    cache = MemoryCache(1_000_000)
+    providers = make(_tables(server, "cache_ttl = 60"), cache=cache)
+    policy = CachePolicy(ttl_seconds=task)
+    assert providers.explain_key(ask(ttl_seconds=30.0), scope()) == providers.explain_key(ask(), scope())
+    providers.complete(ask(ttl_seconds=30.0), scope(policy=policy))
+    (entry,) = cache.entries()
+    assert entry.expires_at is not None
+    assert entry.expires_at - entry.created_at == pytest.approx(expected)
+
+
 @pytest.mark.parametrize("bad", ["cache_ttl = 0", 'cache_ttl = "soon"', 'shared = "perhaps"'])
 def test_a_senseless_rule_is_refused(make: MakeProviders, server: FaultyServer, bad: str) -> None:
     with pytest.raises(ConfigurationError, match=bad.partition(" ")[0]):
