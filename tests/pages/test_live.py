@@ -20,7 +20,7 @@ def task(**fields: object) -> LLMPromptConfig:
     return LLMPromptConfig.model_validate({"template": "Say hi", "model": "acme/m", "max_retries": 0, **fields})
 
 
-def until(page: AppTest, holds: Callable[[str], bool], seconds: float = 20.0) -> str:
+def until(page: AppTest, holds: Callable[[str], bool], seconds: float = 60.0) -> str:
     """Let the page look at its run again until it shows what is waited for."""
     end = time.monotonic() + seconds
     while not holds(words := shown(page)):

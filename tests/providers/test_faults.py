@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import socket
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -12,6 +11,7 @@ import pytest
 
 from mcp_core.errors import APIError, ConfigurationError, MCPError
 from mcp_core.providers.registry import Providers
+from tests.cache.helpers import closed_port
 from tests.faulty import (
     CERTIFICATE,
     FaultyServer,
@@ -163,12 +163,6 @@ def test_silence_inside_a_stream(acme: Providers, server: FaultyServer, ears: Ea
     error = fails(acme, ears, stream=True, read_timeout=0.2)
     assert "was silent for 0.2 s" in error.message
     assert ears.text == "a"
-
-
-def closed_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def at(url: str) -> str:

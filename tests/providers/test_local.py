@@ -34,7 +34,7 @@ def ask(prompt: str = "Say hello.", **fields: Any) -> ChatRequest:
     return ChatRequest(model=MODEL, messages=(Message("user", prompt),), temperature=0.0, seed=1, **fields)
 
 
-def until(condition: Callable[[], bool], seconds: float = 20) -> None:
+def until(condition: Callable[[], bool], seconds: float = 60) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it never happened"

@@ -18,7 +18,7 @@ from mcp_core.providers import shared_redis
 from mcp_core.providers.breaker import Breaker
 from mcp_core.providers.registry import Providers
 from mcp_core.providers.shared_redis import RedisShared
-from tests.cache.helpers import closed_port, said, valkey
+from tests.cache.helpers import closed_port, free_port, said, valkey
 from tests.faulty import Connection, FaultyServer, chat, status
 from tests.providers.conftest import MakeProviders, ask, scope
 
@@ -208,7 +208,7 @@ def test_without_the_server_each_goes_on_alone_and_comes_back(
     monkeypatch.setattr("mcp_core.cache.redis._SOCKET_SECONDS", 30.0)
     monkeypatch.setattr("mcp_core.cache.guard._PAUSE_SECONDS", 0.0)
     monkeypatch.setattr("mcp_core.providers.breaker.LOOK_SECONDS", 0.0)
-    port = closed_port()
+    port = free_port()
     with valkey(port):
         one, other = two(
             make,
