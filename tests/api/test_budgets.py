@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import pytest
 
-from mcp_core.api import guard, pulse
+from mcp_core.api import guard
 from mcp_core.api.client import MCPClient
 from mcp_core.errors import ConfigurationError, PermissionDeniedError, ResourceLimitError
 from mcp_core.models import Actor, Run, RunOutput, RunStatus
@@ -349,45 +349,6 @@ def test_an_id_that_is_taken_reserves_nothing_twice(panel: MCPClient) -> None:
     for _ in range(2):
         panel.submit(task(), run_id="mine").result(60)
     assert money_of(panel) == ["0.07", "0"]
-
-
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pulse, "HEARTBEAT_SECONDS", 0.2)
-    monkeypatch.setattr(pulse, "LEASE_SECONDS", 2.0)
-
-
-def test_what_a_killed_process_held_is_given_back(place: Place, quick: None) -> None:
-    # It runs nothing itself, so it takes nobody for dead; the heir, which is quick to, comes after the death.
-    watcher = place.open()
-    watcher.budgets.set("actor", "local", "month", 1)
-    place.server.default = held = Held(chat())
-    child = place.start(
-        """
-import os, sys
-from mcp_core.api.client import MCPClient
-from mcp_core.settings import load_settings
-from mcp_core.types.llm_prompt import LLMPromptConfig
-
-panel = MCPClient(load_settings({**os.environ, "MCP_WORKERS": "1"}))
-fields = {"model": "bench/m", "max_tokens": 7, "max_retries": 0}
-first = panel.submit(LLMPromptConfig(template="runs", **fields), run_id="runs")
-second = panel.submit(LLMPromptConfig(template="waits", **fields), run_id="waits")
-panel.store.budgets.reserve("never-stored", first.run.owner, panel.store.budgets.rules(), 100_000_000)
-print("begun", flush=True)
-sys.stdin.read()
-"""
-    )
-    assert heard(child) == "begun"
-    assert held.asked.wait(60)
-    assert money_of(watcher) == ["0", "0.24"]
-    child.kill()
-    child.communicate()
-    held.go.set()
-    heir = place.open(adopt=True)
-    until(lambda: money_of(heir) == ["0.07", "0"], 60)
-    assert heir.runs.get("runs").status is RunStatus.INTERRUPTED
-    assert heir.runs.get("waits").status is RunStatus.SUCCEEDED
 
 
 def test_a_run_that_another_process_took_for_dead_keeps_nothing(panel: MCPClient, server: FaultyServer) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from mcp_core.api.client import MCPClient
+from mcp_core.cache.sqlite import SQLiteCache
 from mcp_core.errors import ConfigurationError, PermissionDeniedError
 from mcp_core.models import Actor, CacheOutcome, RunStatus, Usage
 from mcp_core.settings import load_settings
@@ -86,6 +87,17 @@ def test_what_the_cache_has_costs_nothing(panel: MCPClient, server: FaultyServer
     assert panel.preflight(task(cache="bypass"), {"who": "you"}).cache == "bypass"
     assert server.calls == 1
     assert panel.cache.stats()["hits"] == 0
+
+
+def test_a_look_is_no_use_of_what_is_remembered(panel: MCPClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    panel.execute(task(), {"who": "you"})
+
+    def used(*_: object) -> None:
+        raise AssertionError("it counts as used, and is evicted later than it should be")
+
+    for name in ("get", "touch"):
+        monkeypatch.setattr(SQLiteCache, name, used)
+    assert panel.preflight(task(), {"who": "you"}).cache == "hit"
 
 
 def test_the_run_costs_what_it_said_at_most(panel: MCPClient, server: FaultyServer) -> None:

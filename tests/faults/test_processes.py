@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import threading
 from collections import Counter
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -308,6 +309,42 @@ def test_killed_after_it_was_asked_to_cancel(place: Place, quick: None) -> None:
         (queued, RunStatus.CANCELLED),
         calls={"running": 1},
     )
+
+
+def test_killed_while_it_holds_money(place: Place, quick: None) -> None:
+    file = place.data / "providers.toml"
+    prices = 'prices = [{ model = "m", input_usd_per_million = 0, output_usd_per_million = 10000 }]\n'
+    file.write_text(file.read_text() + prices)
+    # It runs nothing itself, so it takes nobody for dead.
+    watcher = place.open()
+    watcher.budgets.set("team", "default", "month", 20)
+    place.server.default = held = Held(chat("yes"))
+    child = place.start(
+        BEGIN.replace("MCPClient()", 'MCPClient(load_settings({**os.environ, "MCP_WORKERS": "1"}))').replace(
+            "import sys", "import os, sys\nfrom mcp_core.settings import load_settings"
+        )
+        + """
+first, second = begin("running"), begin("queued")
+budgets = panel.store.budgets
+budgets.reserve("never-stored", first.run.owner, budgets.rules(), 1_000_000_000)
+print('["%s", "%s"]' % (first.id, second.id), flush=True)
+sys.stdin.read()
+"""
+    )
+    running, queued = heard(child)
+    assert held.asked.wait(60)
+    (before,) = watcher.budgets.list()
+    assert before.reserved_usd == 1 + 2 * Decimal("5.12"), "the longest answers of two runs, and what never began"
+    kill(child)
+    held.go.set()
+    settled(
+        place,
+        (running, RunStatus.INTERRUPTED),
+        (queued, RunStatus.SUCCEEDED),
+        calls={"running": 1, "queued": 1},
+    )
+    until(lambda: watcher.budgets.list()[0].reserved_usd == 0, 60)
+    assert watcher.budgets.list()[0].spent_usd == Decimal("0.07")
 
 
 def test_killed_and_killed_again(place: Place, quick: None) -> None:
