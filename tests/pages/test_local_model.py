@@ -1,6 +1,8 @@
 import json
 import os
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from platformdirs import user_cache_path
@@ -41,17 +43,28 @@ def test_the_example_is_answered_by_the_built_in_model_and_then_from_the_cache(w
     assert "Running" in shown(panel.open())
 
 
-def test_while_it_starts_the_page_can_be_used_and_says_so(with_local_model: Panel) -> None:
+def test_while_it_starts_the_page_can_be_used_and_says_so(
+    with_local_model: Panel, monkeypatch: pytest.MonkeyPatch
+) -> None:
     panel = with_local_model
     page = panel.open("run")
     home = panel.open()
-    panel.client.providers.local.warm_up()
+    local = panel.client.providers.local
+    looked, load = threading.Event(), local._load
+
+    def slowly(start: Any) -> Any:
+        assert looked.wait(120), "the pages were never drawn"
+        return load(start)
+
+    monkeypatch.setattr(local, "_load", slowly)
+    local.warm_up()
     page.run()
     home.run()
     assert [bar.text for bar in (*page.progress, *home.progress)] == ["Starting the built-in model"] * 2
     page.text_area(key="run.summarise.variables.v_text").set_value("Still usable").run()
     assert page.query_params["var.text"] == "Still usable"
-    panel.client.providers.local.endpoint()
+    looked.set()
+    local.endpoint()
     page.run()
     assert not page.progress
     home.run()
