@@ -12,12 +12,20 @@ from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from mcp_core.api.guard import BudgetGuard
 from mcp_core.api.live import LiveRun
-from mcp_core.errors import ConfigurationError, ExecutionError, MCPError, StoreError
+from mcp_core.errors import (
+    ConfigurationError,
+    ExecutionError,
+    MCPError,
+    RunCancelledError,
+    RunInterruptedError,
+    RunTimeoutError,
+    StoreError,
+)
 from mcp_core.models import Run, RunError, RunOutput, RunStatus, utcnow
 from mcp_core.security.redaction import MASK, redactor
 from mcp_core.store import Store
 
-__all__ = ["Endings", "as_json_data", "checked_output", "error_of", "refuse_masked"]
+__all__ = ["Endings", "as_json_data", "checked_output", "error_of", "refuse_masked", "stopped"]
 
 
 def as_json_data(data: Any, what: str) -> Any:
@@ -61,6 +69,21 @@ def refuse_masked(run: Run) -> None:
 def error_of(error: MCPError) -> RunError:
     """The error as a run's record keeps it, secrets masked."""
     return RunError(type=type(error).__name__, message=redactor.shapes(error.message), hint=redactor.shapes(error.hint))
+
+
+def stopped(live: LiveRun) -> tuple[RunStatus, ExecutionError]:
+    """How a run ends that was told to stop, and why."""
+    reason = live.token.reason or "cancelled"
+    if reason == "timed_out":
+        return RunStatus.TIMED_OUT, RunTimeoutError(
+            f"The run took longer than its time limit of {live.config.timeout:g} s.",
+            hint="Raise the task's `timeout`, or make the task smaller.",
+        )
+    if reason == "shutdown":
+        return RunStatus.INTERRUPTED, RunInterruptedError(
+            "The app stopped before the run finished.", hint="Resume it: it begins anew, as another run."
+        )
+    return RunStatus.CANCELLED, RunCancelledError("The run was cancelled.", hint="Run it again if that was not meant.")
 
 
 class Endings:

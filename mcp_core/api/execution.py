@@ -9,12 +9,13 @@ from typing import Any
 from loguru import logger
 
 from mcp_core.api.awaiting import awaited
-from mcp_core.api.endings import Endings, as_json_data, checked_output, refuse_masked
+from mcp_core.api.endings import Endings, as_json_data, checked_output, stopped
 from mcp_core.api.guard import BudgetGuard
 from mcp_core.api.line import Ticket
 from mcp_core.api.live import LiveRun
 from mcp_core.api.pulse import Pulse
 from mcp_core.api.remembering import remembering
+from mcp_core.api.revival import revived
 from mcp_core.api.workers import PoolState, WorkerPool
 from mcp_core.cache.results import Results
 from mcp_core.control import CancelReason
@@ -26,7 +27,7 @@ from mcp_core.errors import (
     RunInterruptedError,
     RunTimeoutError,
 )
-from mcp_core.models import Actor, Artifact, Run, RunOutput, RunStatus, new_id, utcnow
+from mcp_core.models import Artifact, Run, RunOutput, RunStatus, new_id, utcnow
 from mcp_core.providers.base import CallScope, ChatRequest
 from mcp_core.providers.llm import RunLLM
 from mcp_core.providers.registry import Providers
@@ -35,18 +36,11 @@ from mcp_core.settings import Settings
 from mcp_core.store import ProcessLoad, Store
 from mcp_core.types.base import RunContext
 from mcp_core.types.registry import Registry
-from mcp_core.types.variables import validate_variables
 
 __all__ = ["Engine"]
 
 _BESIDE = 4
 """Runs of a full provider that may begin nonetheless: the cache may answer them, and those it does not step aside."""
-
-_STATUS_OF_REASON: Mapping[CancelReason, RunStatus] = {
-    "cancelled": RunStatus.CANCELLED,
-    "timed_out": RunStatus.TIMED_OUT,
-    "shutdown": RunStatus.INTERRUPTED,
-}
 
 
 class Engine:
@@ -152,14 +146,6 @@ class Engine:
         """What its workers do at the moment."""
         return self._pool.state()
 
-    def ask_to_cancel(self, run: Run, actor_id: str) -> bool:
-        """Stop a run that this process does not have; returns whether it was open.
-
-        One that a dead process left queued is taken over and cancelled here; whoever has another one is asked to.
-        """
-        self.adopt(run.id)
-        return self.cancel(run.id) or self._store.ask_to_cancel(run.id, actor_id)
-
     def cancel(self, run_id: str, reason: CancelReason = "cancelled") -> bool:
         """Stop a run of this process; returns whether it was open."""
         live = self.get(run_id)
@@ -207,7 +193,7 @@ class Engine:
                 if live.token.cancelled:
                     self._finish_stopped(live)
                 elif self._claim(live):
-                    self._finish(live, RunStatus.SUCCEEDED, output=self._execute(live))
+                    self._endings.finish(live, RunStatus.SUCCEEDED, output=self._execute(live))
             except (RunCancelledError, RunTimeoutError, RunInterruptedError):
                 self._finish_stopped(live)
             except MCPError as error:
@@ -292,27 +278,12 @@ class Engine:
         live.artifact_sizes[artifact.name] = artifact.size_bytes
         return artifact
 
-    def _finish(self, live: LiveRun, status: RunStatus, *, output: RunOutput) -> None:
-        self._endings.finish(live, status, output=output)
-
     def _fail(self, live: LiveRun, error: MCPError) -> None:
         self._endings.finish(live, RunStatus.FAILED, error=error)
 
     def _finish_stopped(self, live: LiveRun) -> None:
-        reason = live.token.reason or "cancelled"
-        error: ExecutionError
-        if reason == "timed_out":
-            error = RunTimeoutError(
-                f"The run took longer than its time limit of {live.config.timeout:g} s.",
-                hint="Raise the task's `timeout`, or make the task smaller.",
-            )
-        elif reason == "shutdown":
-            error = RunInterruptedError(
-                "The app stopped before the run finished.", hint="Resume it: it begins anew, as another run."
-            )
-        else:
-            error = RunCancelledError("The run was cancelled.", hint="Run it again if that was not meant.")
-        self._endings.finish(live, _STATUS_OF_REASON[reason], error=error)
+        status, error = stopped(live)
+        self._endings.finish(live, status, error=error)
 
     def _abandon(self, live: LiveRun) -> None:
         if live.run.status is RunStatus.RUNNING:
@@ -367,16 +338,10 @@ class Engine:
     def _adopt_one(self, run: Run, *, wanted: bool) -> None:
         logger.info("Run {} was queued by a process that is gone; it goes on here.", run.id)
         try:
-            refuse_masked(run)
-            config = self._registry.parse(run.config, source=f"run {run.id}")
-            definition = self._registry.get(run.type)
-            variables = validate_variables(config.variable_specs(), run.variables)
+            live = revived(run, self._registry)
         except MCPError as error:
             self._endings.refuse(run, error)
             return
-        # Who asked is known by id alone; what the role may do beyond running was checked when it was asked.
-        actor = Actor(id=run.actor_id, name=run.actor_id, role="operator", team=run.team)
-        live = LiveRun(run, actor, config, variables, definition, stream=True)
         live.may_hold = True  # by the process that queued it
         if not self._take_in(live):
             return

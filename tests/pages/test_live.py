@@ -157,3 +157,27 @@ def test_a_local_model_that_failed_is_told_at_home(
     assert "OPENAI_API_KEY" in shown(form)
     form.button(key="local.again").click().run()
     assert not form.exception
+
+
+def test_an_interrupted_run_is_resumed_with_one_click(panel: Panel) -> None:
+    panel.open()
+    panel.server.script(stream("At last."))
+    config = task(name="Slow").model_dump(mode="json")
+    gone = Run(id="gone", type="llm_prompt", name="Slow", config=config, model="acme/m", started_at=utcnow())
+    panel.client.store.save_run(gone.model_copy(update={"status": RunStatus.INTERRUPTED, "finished_at": utcnow()}))
+    page, other = panel.open("run", run="gone"), panel.open("history", run="gone")
+    for session in (page, other):
+        session.button(key="run.resume").click().run()
+        run = panel.finished(session)
+        assert (run.status, run.retry_of, run.output.text) == (RunStatus.SUCCEEDED, "gone", "At last.")
+    assert page.query_params["run"] == other.query_params["run"]
+    assert panel.server.calls == 1
+    assert "run.resume" not in [button.key for button in page.button]
+
+
+def test_a_priority_is_chosen_beside_the_button(panel: Panel) -> None:
+    page = panel.open("run", task="summarise", **{"var.text": "Rain", "set": '{"model": "acme/m"}'})
+    panel.server.script(stream("Wet."))
+    page.selectbox(key="run.priority").select("low")
+    page.button(key="run.start").click().run()
+    assert panel.finished(page).priority == "low"
