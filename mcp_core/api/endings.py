@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -146,6 +146,14 @@ class Endings:
         except StoreError as store_error:
             logger.error("Run {} was refused and cannot be recorded: {}", run.id, store_error)
         _log(refused, redactor.shapes(str(error)))
+
+    def give_away(self, queued: Sequence[LiveRun]) -> None:
+        """Leave runs that have not begun to other processes at once, and not only when this one is gone."""
+        try:
+            if queued:
+                self._store.give_away(queued[0].run.owner or "", [live.run.id for live in queued])
+        except StoreError as error:
+            logger.warning("What is queued here goes on elsewhere only when this process is gone: {}", error)
 
     def retry(self) -> None:
         """Try again to record what could not be recorded."""

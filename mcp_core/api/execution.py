@@ -163,7 +163,9 @@ class Engine:
 
     def close(self, *, drain_seconds: float = 10.0) -> None:
         """Let running runs finish for `drain_seconds`, then stop them; queued ones stay queued for another process."""
-        for live in self._pool.close():
+        left = self._pool.close()
+        self._endings.give_away(left)
+        for live in left:
             self._leave(live)
         self._wait_for_the_end(drain_seconds)
         for live in self.live():

@@ -190,6 +190,10 @@ class Store:
         """Give the lease up, when all runs of this process are over."""
         self._leases.release(owner)
 
+    def give_away(self, owner: str, run_ids: Sequence[str]) -> None:
+        """Leave queued runs of a process to others, at once, while what it runs goes on."""
+        self._leases.give_away(owner, run_ids)
+
     def interrupt_lapsed(self, older_than_seconds: float = LAPSED_SECONDS) -> list[Run]:
         """End the running runs whose owner has no heartbeat younger than that; returns those this call ended.
 

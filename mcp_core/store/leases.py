@@ -2,7 +2,7 @@
 
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import BigInteger, ColumnElement, Select, bindparam, cast, delete, func, or_, select, update
@@ -82,6 +82,16 @@ class Leases:
             ),
             engine,
         )
+        self._give_away = Statement(
+            update(runs)
+            .where(
+                runs.c.id == bindparam("run_id"),
+                runs.c.owner == bindparam("lease"),
+                runs.c.status == bindparam("queued", _QUEUED),
+            )
+            .values(owner=bindparam("nobody")),
+            engine,
+        )
         self._last_seq = Statement(
             select(func.coalesce(func.max(run_events.c.seq), 0).label("seq")).where(
                 run_events.c.run_id == bindparam("run_id")
@@ -104,6 +114,16 @@ class Leases:
 
         def apply(transaction: Transaction, _: Rollups) -> None:
             transaction.execute(self._release, {"lease": owner})
+
+        self._writer.run(Operation(apply))
+
+    def give_away(self, owner: str, run_ids: Sequence[str]) -> None:
+        """Leave queued runs of `owner` to others, while it still runs things under its lease."""
+
+        def apply(transaction: Transaction, _: Rollups) -> None:
+            # To them they look like the runs of a process that is gone: that owner never had a lease.
+            for run_id in run_ids:
+                transaction.execute(self._give_away, {"run_id": run_id, "lease": owner, "nobody": f"left-{owner}"})
 
         self._writer.run(Operation(apply))
 

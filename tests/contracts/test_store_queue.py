@@ -72,6 +72,17 @@ class QueueContract:
         assert store.asked_to_cancel("other") == []
         assert store.delete_runs([mine.id, theirs.id]) == 2
 
+    def test_queued_runs_are_given_away_and_adopted_while_their_owner_lives(self, store: Store) -> None:
+        store.heartbeat("me")
+        queued = [running(status=RunStatus.QUEUED, started_at=None) for _ in range(2)]
+        begun = running()
+        for run in (*queued, begun):
+            store.save_run(run)
+        assert store.adopt_queued("heir") == []
+        store.give_away("me", [queued[0].id, begun.id])
+        assert [run.id for run in store.adopt_queued("heir", older_than_seconds=600)] == [queued[0].id]
+        assert store.open_runs(RunStatus.RUNNING)[0].owner == "me"
+
     def test_bytes_kept_follow_what_is_stored_and_deleted(self, store: Store) -> None:
         ann, ben = finished(actor_id="ann", output=RunOutput(text="ä" * 100)), running(actor_id="ben")
         store.save_run(ann, artifact_bytes=1000)
