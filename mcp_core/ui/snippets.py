@@ -30,6 +30,8 @@ def as_command(run: Run, registry: Registry, tasks: Sequence[TaskDefinition] = (
     same = next((task.name for task in tasks if task.config == run.config), None)
     command = ["python -m mcp_core run", shlex.quote(same or "task.yaml")]
     command += [f"--var {shlex.quote(f'{name}={_written(value)}')}" for name, value in run.variables.items()]
+    if run.priority != "normal":
+        command.append(f"--priority {run.priority}")
     line = " ".join(command)
     if same:
         return line
@@ -42,12 +44,13 @@ def as_command(run: Run, registry: Registry, tasks: Sequence[TaskDefinition] = (
 def as_python(run: Run) -> str:
     """The Python program that does the same."""
     config = {name: value for name, value in run.config.items() if value not in ({}, [], None, "")}
+    priority = "" if run.priority == "normal" else f', priority="{run.priority}"'
     return (
         "from mcp_core import MCPClient\n\n"
         f"task = {pprint.pformat(config, width=100, sort_dicts=False)}\n"
         f"variables = {pprint.pformat(dict(run.variables), width=100, sort_dicts=False)}\n\n"
         "with MCPClient() as client:\n"
-        "    run = client.execute(task, variables)\n"
+        f"    run = client.execute(task, variables{priority})\n"
         "    print(run.output.text)\n"
     )
 

@@ -67,6 +67,11 @@ def test_the_python_program_makes_the_same_task() -> None:
     assert names["variables"] == {"text": HOSTILE}
 
 
+def test_a_priority_is_part_of_either() -> None:
+    assert snippets.as_command(run(priority="high"), default_registry()).endswith(" --priority high")
+    assert 'client.execute(task, variables, priority="high")' in snippets.as_python(run(priority="high"))
+
+
 def exchange(url: str, request: object) -> RunEvent:
     return RunEvent(run_id="r1", seq=1, kind="exchange", at=utcnow(), data={"url": url, "request": request})
 
