@@ -1,6 +1,7 @@
 """Worker threads over a bounded line."""
 
 import threading
+from collections import deque
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -68,6 +69,7 @@ class WorkerPool(Generic[T]):
         self._threads = 0
         self._idle = 0
         self._busy = 0
+        self._handed_out: deque[T] = deque()  # not in the line any more, and about to begin
         self._on_callers: set[T] = set()
         self._aside: set[T] = set()
         self._given_up: set[T] = set()
@@ -89,7 +91,7 @@ class WorkerPool(Generic[T]):
             if not beyond_limit:
                 self._check_room(ticket.actor)
             self._line.put(job, ticket)
-            self._wake()
+            self._hand_out()
 
     def do(self, job: T, ticket: Ticket = _ANYBODY) -> bool:
         """Do the job now, on the caller's thread, if that delays nobody; returns whether it was done."""
@@ -116,7 +118,7 @@ class WorkerPool(Generic[T]):
             if job not in self._given_up:
                 self._aside.add(job)
                 self._busy -= 1
-                self._wake()
+                self._hand_out()
         try:
             yield
         finally:
@@ -128,7 +130,12 @@ class WorkerPool(Generic[T]):
     def remove(self, job: T) -> bool:
         """Take a job that has not begun out of the line; returns whether it was there."""
         with self._changed:
-            return self._line.remove(job)
+            if job not in self._handed_out:
+                return self._line.remove(job)
+            self._handed_out.remove(job)
+            self._free_place(job)
+            self._hand_out()
+            return True
 
     def free(self) -> int:
         """How many more jobs may wait."""
@@ -138,9 +145,9 @@ class WorkerPool(Generic[T]):
     def waiting(self) -> list[T]:
         """The waiting jobs, next first."""
         with self._changed:
-            twin = self._line.twin()
+            first, twin = list(self._handed_out), self._line.twin()
         # Putting a thousand jobs in order takes some milliseconds, for which nobody has to wait.
-        return twin.drained()
+        return first + twin.drained()
 
     def state(self) -> PoolState:
         """What it does at the moment."""
@@ -164,15 +171,17 @@ class WorkerPool(Generic[T]):
                 self._given_up.add(job)
                 self._threads -= 1
                 self._free_place(job)
-                self._wake()
+                self._hand_out()
 
     def close(self) -> list[T]:
         """Take no more jobs, let idle threads end; returns the jobs that had not begun, next first."""
         with self._changed:
             self._closed = True
-            left = self._line.order()
+            left = [*self._handed_out, *self._line.order()]
             for job in left:
-                self._line.remove(job)
+                if not self._line.remove(job):
+                    self._free_place(job)
+            self._handed_out.clear()
             self._changed.notify_all()
         return left
 
@@ -200,34 +209,39 @@ class WorkerPool(Generic[T]):
         if job in self._on_callers:
             self._on_callers.discard(job)
             self._free_place(job)
-            self._wake()
+            self._hand_out()
 
-    def _wake(self) -> None:
-        if not self._line:
+    def _hand_out(self, *, coming: int = 0) -> None:
+        """Take jobs out of the line for the workers that are free, and see that there are threads for them.
+
+        Args:
+            coming: threads that come for a job by themselves.
+        """
+        while self._busy < self._size and (job := self._line.take()) is not None:
+            self._busy += 1
+            self._handed_out.append(job)
+        wanted = len(self._handed_out) - coming
+        if wanted <= 0:
             return
         # A thread that has been notified counts as idle until it has woken: with two jobs for it, one more is needed.
-        if len(self._line) <= self._idle or self._threads >= self._size + len(self._aside):
-            self._changed.notify()
-        else:
+        missing = wanted - self._idle
+        self._changed.notify(wanted)
+        while missing > 0 and self._threads < self._size + len(self._aside):
+            missing -= 1
             self._threads += 1
             self._serial += 1
             threading.Thread(target=self._loop, name=f"{self._name}-{self._serial}", daemon=True).start()
 
     def _next(self) -> T | None:
         """The job for a thread that has come for one; None where it is to end."""
-        while True:
-            if self._busy < self._size and (job := self._line.take()) is not None:
-                self._busy += 1
-                if self._idle and self._line:
-                    # What has just ended may have made room for more than one: in a lane, and for an actor.
-                    self._changed.notify()
-                return job
+        while not self._handed_out:
             if self._closed or self._threads > self._size + len(self._aside):
                 self._threads -= 1
                 return None
             self._idle += 1
             self._changed.wait()
             self._idle -= 1
+        return self._handed_out.popleft()
 
     def _loop(self) -> None:
         while True:
@@ -245,8 +259,7 @@ class WorkerPool(Generic[T]):
                     self._given_up.discard(job)
                     if not given_up:
                         self._free_place(job)
-                        if not returned:
-                            self._threads -= 1
-                            self._wake()
+                        self._threads -= not returned
+                        self._hand_out(coming=int(returned))
             if given_up:
                 return

@@ -64,6 +64,19 @@ def test_a_full_queue_refuses_and_a_job_can_be_taken_out() -> None:
     gate.set()
 
 
+def test_what_a_free_worker_is_about_to_begin_takes_no_place() -> None:
+    gate = threading.Event()
+    pool: WorkerPool[str] = WorkerPool(lambda _: _wait(gate), size=2, limit=1, name="test", actor_queued=1)
+    for job in ("a", "b", "c"):
+        pool.put(job)
+    assert pool.state().waiting == 1
+    with pytest.raises(ResourceLimitError):
+        pool.put("d")
+    left = pool.close()
+    assert left[-1] == "c"
+    gate.set()
+
+
 def test_a_stuck_thread_is_replaced_and_ends_when_it_returns() -> None:
     gate = threading.Event()
     done = threading.Event()
@@ -133,3 +146,7 @@ def test_a_queue_goes_on_when_a_callers_job_is_over() -> None:
     assert pool.do("mine")
     assert done.wait(60)
     pool.close()
+
+
+def _wait(gate: threading.Event) -> None:
+    gate.wait(60)

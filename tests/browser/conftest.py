@@ -82,9 +82,12 @@ def wait_until_healthy(url: str, server: "subprocess.Popen[bytes]") -> None:
     raise RuntimeError("the app did not start")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """One headless Chromium."""
+    """One headless Chromium, ended before tests of another room.
+
+    Playwright keeps an event loop running on its thread: with that, `asyncio.run` fails in whatever test comes next.
+    """
     path = chromium_path(tmp_path_factory.getbasetemp().parent / "chromium.lock")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
