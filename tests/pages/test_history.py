@@ -1,6 +1,7 @@
 import csv
 import io
 import json
+import time
 from datetime import timedelta
 
 import pytest
@@ -315,11 +316,15 @@ def test_several_runs_are_cancelled_and_the_table_looks_again_while_one_goes_on(
     panel.open()
     panel.server.script(hang())
     handle = panel.client.submit(task())
+    deadline = time.monotonic() + 60
+    while panel.server.calls == 0:  # the server holds the run from then on
+        assert time.monotonic() < deadline, "nobody was asked"
+        time.sleep(0.02)
     page = panel.open("history")
-    assert page.dataframe[0].value["status"].tolist() == [["Running"]] or handle.run.status is RunStatus.QUEUED
+    assert page.dataframe[0].value["status"].tolist() == [["Running"]]
     select(page, 0)
     page.button(key="bulk_cancel").click().run()
-    assert handle.result(20).status is RunStatus.CANCELLED
+    assert handle.result(60).status is RunStatus.CANCELLED
     page.run()
     assert page.dataframe[0].value["status"].tolist() == [["Cancelled"]]
 
