@@ -36,6 +36,10 @@ _LOOK_SECONDS = 60.0
 """How often it is looked up at most how much the cache holds, for the chart of its size."""
 
 
+_FLUSH_SECONDS = 60.0
+"""How often hits that were counted in memory are written down."""
+
+
 class CacheService:
     """The cache of answers. Reached as `client.cache`.
 
@@ -62,6 +66,7 @@ class CacheService:
         self._repeat = repeat
         self._stats = CacheStats(store, settings)
         self._next_look = 0.0
+        self._next_flush = time.monotonic() + _FLUSH_SECONDS
         store.before_heartbeat = self.flush
 
     # What it holds and did
@@ -251,6 +256,9 @@ class CacheService:
         Args:
             look: whether to see how much the cache holds in any case; else that is done once in a while.
         """
+        if time.monotonic() >= self._next_flush:
+            self._next_flush = time.monotonic() + _FLUSH_SECONDS
+            self._cache.flush()
         rows = self._ledger.drain()
         held = None
         if look or (rows and time.monotonic() >= self._next_look):

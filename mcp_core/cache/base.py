@@ -58,6 +58,10 @@ class Cache(ABC):
     def touch(self, key: str) -> None:  # noqa: B027  (a backend that evicts nothing need not know)
         """Note that the entry under `key` was used, though a cache in front of this one answered. Never raises."""
 
+    def flush(self) -> None:
+        """Write down the hits and uses that were counted in memory. Never raises."""
+        self.notes.flush()
+
     def close(self) -> None:  # noqa: B027  (a backend without resources has nothing to close)
         """Release connections and files."""
 

@@ -223,6 +223,11 @@ class SafeCache(Cache):
         """Keep an entry whatever comes, or no longer; returns whether it is there."""
         return self.inner.pin(key, pinned=pinned)
 
+    def flush(self) -> None:
+        """As the inner cache does it, while that works."""
+        if not self._reads.is_down():
+            self.inner.flush()
+
     def pins(self) -> int:
         """How many entries are pinned."""
         return self.inner.pins()

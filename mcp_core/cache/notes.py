@@ -4,7 +4,7 @@ import fcntl
 import json
 import os
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -60,6 +60,7 @@ class Notes:
         """Hits by key; those without any are left out."""
         self.flush()
         with self._lock:
+            self._look()
             return dict(self._hits)
 
     def pinned(self) -> frozenset[str]:
@@ -70,48 +71,47 @@ class Notes:
 
     def pin(self, key: str, *, pinned: bool = True) -> None:
         """Pin an entry, or let go of it."""
-        with self._changing():
-            (self._pinned.add if pinned else self._pinned.discard)(key)
+        self._change(lambda: (self._pinned.add if pinned else self._pinned.discard)(key))
 
     def keep(self, keys: Collection[str]) -> None:
-        """Drop what is noted of any other entry."""
+        """Drop what is noted of the hits of any other entry."""
         with self._lock:
             gone = [key for key in self._hits if key not in keys]
         if gone:
-            with self._changing():
-                for key in gone:
-                    self._hits.pop(key, None)
+            self._change(lambda: self._drop(gone))
 
     def clear(self) -> None:
         """Drop everything."""
-        with self._changing():
-            self._hits.clear()
-            self._pinned.clear()
-            self._new.clear()
-            self._reset.clear()
+        self._change(self._drop_all)
 
     def flush(self) -> None:
         """Write what has been counted since the last time."""
         if self._new or self._reset:
-            with self._changing():
-                pass
+            self._change(lambda: None)
 
-    @contextmanager
-    def _changing(self) -> Iterator[None]:
-        """Read what others have noted, add what is new here, let the caller change it, and write it back."""
+    def _change(self, change: Callable[[], None]) -> None:
+        """Read what others have noted, add what is new here, change it, and write it back."""
         with self._lock:
             if self._path is None:
                 self._add()
-                yield
+                change()
                 return
             try:
                 with self._alone(self._path):
                     self._look()
                     self._add()
-                    yield
+                    change()
                     self._write(self._path)
             except OSError as error:
                 logger.warning("Hits and pins of the cache were not noted in {}: {}", self._path.name, error.strerror)
+
+    def _drop(self, keys: Collection[str]) -> None:
+        for key in keys:
+            self._hits.pop(key, None)
+
+    def _drop_all(self) -> None:
+        for noted in (self._hits, self._pinned, self._new, self._reset):
+            noted.clear()
 
     def _add(self) -> None:
         for key in self._reset:

@@ -240,6 +240,10 @@ class RedisCache(Cache):
         """A block whose value tries to be the only one of all processes that makes `key`; see `Cache.lock`."""
         return redis_lock(self._db, self._lock_prefix + key)
 
+    def flush(self) -> None:
+        """Send the hits and uses that were counted in memory."""
+        self._flush_quietly()
+
     def watch(self, forget: Callable[[str | None], None]) -> Callable[[], None]:
         """Call `forget(key)` for what others replaced or deleted (None: everything); returns how to stop.
 

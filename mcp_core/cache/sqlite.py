@@ -156,6 +156,10 @@ class SQLiteCache(Cache):
         """A block whose value tries to be the only one of all processes that makes `key`; see `Cache.lock`."""
         return self._locks.lock(key)
 
+    def flush(self) -> None:
+        """Write down the hits and uses that were counted in memory."""
+        self._flush_quietly()
+
     def foreign_changes(self) -> int:
         """A number that differs from before once others (other processes, say) have replaced or deleted entries."""
         # A writer may be waiting for another process; then the last known number has to do.

@@ -205,6 +205,11 @@ class TieredCache(Cache):
         """Keep an entry of the back whatever comes, or no longer; returns whether it is there."""
         return self.back.pin(key, pinned=pinned)
 
+    def flush(self) -> None:
+        """As the back does it, while that works."""
+        if not self._reads.is_down():
+            self.back.flush()
+
     def pins(self) -> int:
         """How many entries are pinned."""
         return self._working().pins()

@@ -1,5 +1,6 @@
 """`client.cache`: what people do to entries, who may, and what the log says of it."""
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -171,6 +172,7 @@ def test_names_are_those_that_occur(client: MCPClient) -> None:
 def test_a_hit_writes_nothing(acme: tuple[MCPClient, FaultyServer]) -> None:
     client, server = acme
     server.default = chat("Hello.")
+    client.cache._next_flush = math.inf  # once a minute they are written
     config = LLMPromptConfig(template="Say hi", model="acme/m")
     client.execute(config)
     path = client.settings.data_dir / "cache.sqlite"
@@ -180,6 +182,18 @@ def test_a_hit_writes_nothing(acme: tuple[MCPClient, FaultyServer]) -> None:
         assert client.execute(config).cache == "hit"
     assert [(file.stat().st_size, file.stat().st_mtime_ns) for file in files] == before
     assert client.cache.find()[0].hits == 50
+
+
+def test_hits_are_written_down_once_in_a_while(acme: tuple[MCPClient, FaultyServer]) -> None:
+    client, server = acme
+    server.default = chat("Hello.")
+    config = LLMPromptConfig(template="Say hi", model="acme/m")
+    for _ in range(4):
+        client.execute(config)
+    client.cache._next_flush = 0.0
+    client.cache.flush()
+    with MCPClient(client.settings) as another:
+        assert another.cache.find()[0].hits == 3
 
 
 def test_configurations_and_resources_are_remembered_too(client: MCPClient) -> None:

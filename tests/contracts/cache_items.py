@@ -222,6 +222,16 @@ class LastingItemsContract(ItemsContract):
         assert (item.hits, item.pinned) == (6, True)
         second.close()
 
+    def test_hits_are_seen_by_others_once_they_are_written_down(self) -> None:
+        one, other = self.make(1_000_000), self.make(1_000_000)
+        one.set(entry())
+        for _ in range(3):
+            one.get(key_of("a"))
+        one.flush()
+        assert other.find()[0].hits == 3
+        one.close()
+        other.close()
+
     def test_two_objects_exclude_each_other_from_a_key_alone(self) -> None:
         one, other = self.make(1_000_000), self.make(1_000_000)
         with one.lock(key_of("a")) as first, other.lock(key_of("a")) as second, other.lock(key_of("b")) as third:

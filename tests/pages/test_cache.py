@@ -300,7 +300,6 @@ def test_an_entry_is_asked_for_again(panel: Panel) -> None:
     page.button(key="entry_refresh").click().run()
     assert "asks again." in page.toast[0].value
     (run,) = [run for run in panel.client.runs.list()[0] if run.retry_of == first.id]
-    panel.client.runs.follow(run.id)
     for _ in panel.client.runs.follow(run.id):
         pass
     hit = panel.client.execute(config)

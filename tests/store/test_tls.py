@@ -39,7 +39,7 @@ def proxy(database: tuple[str, str], certificate: Certificate) -> Iterator[TLSPr
 
 def _url(port: int, name: str, mode: str, *, host: str = "localhost", authority: Path | None = None) -> str:
     trusted = "" if authority is None else f"&sslrootcert={authority}"
-    return f"postgresql://postgres@{host}:{port}/{name}?sslmode={mode}{trusted}&connect_timeout=60"
+    return f"postgresql://postgres@{host}:{port}/{name}?sslmode={mode}{trusted}&connect_timeout=60&gssencmode=disable"
 
 
 @pytest.mark.parametrize("mode", ["require", "verify-ca", "verify-full"])
