@@ -17,7 +17,7 @@ from pathlib import Path
 
 import requests
 from calls import body, panel
-from common import Figure, figure, model_server, report
+from common import Figure, figure, model_server, report, settle
 
 from mcp_core import LLMPromptConfig, MCPClient
 
@@ -60,6 +60,7 @@ def measure(calls: int, delay_ms: float, workers: int, rounds: int, directory: P
             "panel": lambda questions: through_the_panel(client, questions),
             "threads + requests": lambda questions: with_threads(session, workers, url, questions),
         }
+        settle()
         for turn in range(rounds + 1):
             for name, way in ways.items():
                 questions = [f"{name} {turn} {number}" for number in range(calls)]

@@ -1,5 +1,6 @@
 """What the benchmarks share: the stand-in model server, interleaved timing, and the one shape of their output."""
 
+import gc
 import json
 import statistics
 import subprocess
@@ -74,6 +75,12 @@ def report(figures: list[Figure], *, as_json: bool) -> None:
         print(f"{item.name:52} {item.value:10.4g} {item.unit:4} {ratio:9}{verdict}")
 
 
+def settle() -> None:
+    """Leave what was loaded out of the collector's rounds, as the app does once it has started."""
+    gc.collect()
+    gc.freeze()
+
+
 BLOCK = 10
 """Calls of one case in a row: measured is what it costs in use, not what its neighbours left of the caches."""
 
@@ -83,6 +90,7 @@ def interleaved(cases: Mapping[str, Callable[[int], object]], rounds: int, *, wa
 
     Each case is called `rounds` times after `warm_up` times that do not count, with 0, 1, 2, ...
     """
+    settle()
     names = list(cases)
     times: dict[str, list[float]] = {name: [] for name in names}
     for turn, first in enumerate(range(0, rounds + warm_up, BLOCK)):
