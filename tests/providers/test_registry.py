@@ -10,6 +10,7 @@ import pytest
 from mcp_core.errors import ConfigurationError
 from mcp_core.providers.base import ChatRequest, Completion, Message
 from mcp_core.providers.llm import DEFAULT_MODEL, RunLLM
+from mcp_core.providers.rates import Headroom
 from mcp_core.providers.registry import ProviderInfo, Providers
 from tests.faulty import FaultyServer, chat, hang, http, models, redirect, status
 from tests.providers.conftest import KEY, MakeProviders, scope
@@ -26,11 +27,45 @@ def test_the_list_of_providers(make: MakeProviders) -> None:
     bearer = {"Authorization": "Bearer $ACME_KEY"}
     version = {"x-api-key": "$BARE_KEY", "anthropic-version": "2023-06-01"}
     assert providers.list() == [
-        ProviderInfo("local", "openai", "http://127.0.0.1/v1", True, ("smollm2-135m-instruct",), "absent"),
-        ProviderInfo("acme", "openai", "https://acme.example/v1", True, ("a",), "ready", None, "ACME_KEY", bearer),
-        ProviderInfo("bare", "anthropic", "http://bare.example", False, (), "no key", None, "BARE_KEY", version),
+        ProviderInfo(
+            "local", "openai", "http://127.0.0.1/v1", True, ("smollm2-135m-instruct",), "absent", max_concurrency=2
+        ),
+        ProviderInfo(
+            "acme",
+            "openai",
+            "https://acme.example/v1",
+            True,
+            ("a",),
+            "ready",
+            None,
+            "ACME_KEY",
+            bearer,
+            max_concurrency=32,
+        ),
+        ProviderInfo(
+            "bare",
+            "anthropic",
+            "http://bare.example",
+            False,
+            (),
+            "no key",
+            None,
+            "BARE_KEY",
+            version,
+            max_concurrency=32,
+        ),
     ]
     assert KEY not in repr(providers.list())
+
+
+def test_the_list_tells_what_is_left_of_rates_and_which_calls_are_under_way(make: MakeProviders) -> None:
+    (acme,) = make(
+        '[providers.acme]\nbase_url = "https://acme.example/v1"\nmax_concurrency = 3\ntokens_per_minute = 6000\n'
+        '[[providers.acme.limits]]\nmodel = "a"\nrequests_per_minute = 60\n'
+        '[[providers.acme.limits]]\nmodel = "*"\nrequests_per_minute = 30\n'
+    ).list()
+    assert (acme.in_use, acme.max_concurrency, acme.outage_until) == (0, 3, None)
+    assert acme.limits == (Headroom("acme", "tokens", 6000, 1000, 1000), Headroom("acme/a", "requests", 60, 10, 10))
 
 
 def test_headers_are_those_of_the_dialect_and_none_carry_a_key_where_there_is_none(make: MakeProviders) -> None:
