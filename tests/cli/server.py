@@ -49,7 +49,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.server.requests.append(body)
         self.server.asked.set()
-        self.server.hold.wait(20)
+        self.server.hold.wait(300)
         if self.server.status != 200:
             self._send(self.server.status, "application/json", {"error": {"message": "It is out of order."}})
             return

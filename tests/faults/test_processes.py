@@ -53,7 +53,7 @@ def kill(process: "subprocess.Popen[str]") -> None:
 def settled(place: Place, *expected: tuple[str, RunStatus], calls: dict[str, int]) -> list[Run]:
     """What an heir makes of the runs of the dead; how often each question reached the model by then."""
     heir = place.open(adopt=True)
-    until(lambda: all(heir.runs.get(run_id).status.is_final for run_id, _ in expected), 30)
+    until(lambda: all(heir.runs.get(run_id).status.is_final for run_id, _ in expected), 60)
     runs = [heir.runs.get(run_id) for run_id, _ in expected]
     assert [run.status for run in runs] == [status for _, status in expected]
     place.settle(heir, runs)
