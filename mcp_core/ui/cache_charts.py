@@ -26,7 +26,7 @@ def size_over_time(frame: "pd.DataFrame", axis: TimeAxis) -> "Figure":
     last = f"{file_size(float(known.iloc[-1]))} at the end" if len(known) else "not known"
     figure = new_figure(f"Size of the cache over time: {last}.", axis)
     notes = [
-        "" if size != size else f"{file_size(float(size))}, {count(held)} entries"
+        "" if size != size else f"{file_size(float(size))}, {count(held, 'entries')}"
         for size, held in zip(sizes, steps["entries"], strict=True)
     ]
     figure.add_trace(
@@ -51,12 +51,14 @@ def stored_and_evicted(frame: "pd.DataFrame", axis: TimeAxis) -> "Figure":
     steps = per_step(frame, axis)
     stored, evicted = steps["stored_bytes"], steps["evicted_bytes"]
     figure = new_figure(
-        f"Stored by the cache over time: {count(steps['stored'].sum())} answers, {file_size(float(stored.sum()))}; "
-        f"pushed out: {count(steps['evictions'].sum())} entries, {file_size(float(evicted.sum()))}.",
+        f"Stored by the cache over time: {count(steps['stored'].sum(), 'answers')}, {file_size(float(stored.sum()))}; "
+        f"pushed out: {count(steps['evictions'].sum(), 'entries')}, {file_size(float(evicted.sum()))}.",
         axis,
     )
     told = zip(stored, steps["stored"], strict=True)
-    add_bars(figure, axis, stored, ACCENT, [f"stored {file_size(size)}, {count(many)} answers" for size, many in told])
+    add_bars(
+        figure, axis, stored, ACCENT, [f"stored {file_size(size)}, {count(many, 'answers')}" for size, many in told]
+    )
     told = zip(evicted, steps["evictions"], strict=True)
     if evicted.sum():
         figure.add_trace(
@@ -64,7 +66,7 @@ def stored_and_evicted(frame: "pd.DataFrame", axis: TimeAxis) -> "Figure":
                 x=axis.shown,
                 y=-evicted,
                 marker=marker(OTHER_COLOURS[1], "/"),
-                customdata=[f"pushed out {file_size(size)}, {count(many)} entries" for size, many in told],
+                customdata=[f"pushed out {file_size(size)}, {count(many, 'entries')}" for size, many in told],
                 hovertemplate="%{customdata}<extra></extra>",
             )
         )
