@@ -1,4 +1,5 @@
 import json
+import re
 import time
 from decimal import Decimal
 from pathlib import Path
@@ -323,7 +324,8 @@ def test_hostile_entries_are_shown_letter_for_letter(panel: Panel) -> None:
     page = panel.open("cache")
     select(page, 0)
     assert not page.exception
-    words = [str(block.value) for block in (*page.markdown, *page.caption)]
+    # Within a span of code nothing is read as Markdown.
+    words = [re.sub(r"`[^`]*`", "", str(block.value)) for block in (*page.markdown, *page.caption)]
     assert not any("![x](" in word or "<script>" in word for word in words)
     code = [str(block.value) for block in page.code]
     assert any(evil in block for block in code)
