@@ -5,6 +5,7 @@ import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import hypothesis
@@ -65,6 +66,13 @@ def local_model_file() -> Path:
     given = os.environ.get("MCP_TEST_MODEL_DIR")
     directory = Path(given) if given else user_cache_path("model-control-panel-tests", appauthor=False)
     return ensure_model(load_settings({"MCP_DATA_DIR": str(directory)}, directory=directory))
+
+
+@pytest.fixture
+def redis_socket() -> Iterator[Path]:
+    """Where a Redis server that comes and goes may listen: a port might be somebody else's by the time it is back."""
+    with TemporaryDirectory() as place:  # its name has to be shorter than pytest's are
+        yield Path(place) / "valkey.sock"
 
 
 @pytest.fixture

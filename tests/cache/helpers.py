@@ -59,24 +59,24 @@ def closed_port() -> int:
     return int(held.getsockname()[1])
 
 
-def _started(port: int | None, config: dict[str, str], attempts: int) -> ValkeyServer:
-    server = ValkeyServer(port=port or free_port(), config=config)
+def _started(config: dict[str, str], attempts: int) -> ValkeyServer:
+    server = ValkeyServer(port=free_port(), config=config)
     try:
         server.start(timeout=60)
     except (ValkeyServerStartupError, OSError):
         if attempts == 1:
             raise
-        return _started(port, config, attempts - 1)
+        return _started(config, attempts - 1)
     return server
 
 
 @contextmanager
-def valkey(port: int | None = None, **config: str) -> Iterator[ValkeyServer]:
-    """A real server on `port`, by default on a free one.
+def valkey(**config: str) -> Iterator[ValkeyServer]:
+    """A real server on a free port, with these settings.
 
     Left to itself it takes the first free port of a fixed range, which tests running in parallel find at once.
     """
-    server = _started(port, config, attempts=4)
+    server = _started(config, attempts=4)
     yield server
     if server.is_running():
         server.stop()

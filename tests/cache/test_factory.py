@@ -1,9 +1,7 @@
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -192,20 +190,11 @@ def test_a_shared_cache_without_address_says_what_to_set(tmp_path: Path, backend
     assert "redis://localhost:6379/0" in caught.value.hint
 
 
-@pytest.fixture
-def short_path() -> Iterator[Path]:
-    """A directory whose name is short enough for a socket."""
-    with TemporaryDirectory() as place:
-        yield Path(place)
-
-
 @pytest.mark.parametrize("backend", ["redis", "tiered"])
 def test_an_unreachable_server_is_a_warning_and_one_more_word_when_it_is_back(
-    tmp_path: Path, short_path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch, backend: str
+    tmp_path: Path, redis_socket: Path, said: list[str], monkeypatch: pytest.MonkeyPatch, backend: str
 ) -> None:
-    # A port might be somebody else's by the time the server comes; a socket of one's own cannot be.
-    socket = short_path / "valkey.sock"
-    address = f"unix://{socket}"
+    address = f"unix://{redis_socket}"
     cache = open_cache(settings_for(tmp_path, backend, MCP_REDIS_URL=address))
     assert said[0].startswith("WARNING Redis does not work, so the panel goes on without it: ")
     shared = RedisState(address)
@@ -217,7 +206,7 @@ def test_an_unreachable_server_is_a_warning_and_one_more_word_when_it_is_back(
         assert cache.get(key_of("nobody")) is None
     assert len(said) == 1
 
-    with valkey(unixsocket=str(socket)):
+    with valkey(unixsocket=str(redis_socket)):
         until = time.monotonic() + 60
         while len(said) < 2:
             assert time.monotonic() < until, "it never came back"

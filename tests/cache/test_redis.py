@@ -150,14 +150,13 @@ def test_a_server_that_refuses_writes_is_a_cache_error(cache: RedisCache) -> Non
         limited.close()
 
 
-def test_it_heals_when_the_server_comes_back() -> None:
-    with valkey() as server:
-        port = server.port
-        cache = RedisCache(f"redis://127.0.0.1:{port}/0", max_bytes=1_000_000)
+def test_it_heals_when_the_server_comes_back(redis_socket: Path) -> None:
+    with valkey(unixsocket=str(redis_socket)):
+        cache = RedisCache(f"unix://{redis_socket}", max_bytes=1_000_000)
         cache.set(entry("before"))
     with pytest.raises(CacheError):
         cache.get(key_of("before"))
-    with valkey(port):
+    with valkey(unixsocket=str(redis_socket)):
         cache.set(entry("after"))
         assert cache.get(key_of("after")) == entry("after")
     cache.close()
@@ -265,17 +264,16 @@ def test_changes_of_others_are_heard_and_own_ones_are_not(valkey_url: str, prefi
     other.close()
 
 
-def test_a_watcher_listens_again_after_the_server_restarted() -> None:
+def test_a_watcher_listens_again_after_the_server_restarted(redis_socket: Path) -> None:
     heard: list[str | None] = []
-    with valkey() as server:
-        port = server.port
-        cache = RedisCache(f"redis://127.0.0.1:{port}/0", max_bytes=1_000_000)
+    with valkey(unixsocket=str(redis_socket)):
+        cache = RedisCache(f"unix://{redis_socket}", max_bytes=1_000_000)
         cache.watch(heard.append)
         _eventually(lambda: heard == [None])
-    with valkey(port):
+    with valkey(unixsocket=str(redis_socket)):
         _eventually(lambda: len(heard) > 1)
         assert heard[-1] is None
-        other = RedisCache(f"redis://127.0.0.1:{port}/0", max_bytes=1_000_000)
+        other = RedisCache(f"unix://{redis_socket}", max_bytes=1_000_000)
         other.set(entry())
         other.set(entry())
         _eventually(lambda: heard[-1] == key_of("a"))
@@ -285,7 +283,7 @@ def test_a_watcher_listens_again_after_the_server_restarted() -> None:
 
 def _eventually(condition: object) -> None:
     assert callable(condition)
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < until
         time.sleep(0.01)

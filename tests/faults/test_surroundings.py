@@ -15,7 +15,7 @@ import pytest
 from mcp_core.api import execution, pulse
 from mcp_core.cache.base import Entry
 from mcp_core.models import RunStatus, utcnow
-from tests.cache.helpers import free_port, valkey
+from tests.cache.helpers import valkey
 from tests.faults.conftest import ROOT, SECRET, Place, a_place, ask, until
 from tests.faulty import Connection, chat
 
@@ -132,11 +132,10 @@ def test_read_only_data_directory(public: Place) -> None:
     public.settle(public.open(), [before])
 
 
-def test_redis_gone_in_mid_run_and_back(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_redis_gone_in_mid_run_and_back(place: Place, monkeypatch: pytest.MonkeyPatch, redis_socket: Path) -> None:
     monkeypatch.setattr("mcp_core.cache.guard._PAUSE_SECONDS", 0.1)
-    port = free_port()
-    with valkey(port) as redis:
-        panel = place.open(MCP_CACHE_BACKEND="redis", MCP_REDIS_URL=f"redis://127.0.0.1:{port}/0")
+    with valkey(unixsocket=str(redis_socket)) as redis:
+        panel = place.open(MCP_CACHE_BACKEND="redis", MCP_REDIS_URL=f"unix://{redis_socket}")
         runs = [ask(panel, "a"), ask(panel, "a")]
         assert [str(run.cache) for run in runs] == ["miss", "hit"]
 
@@ -147,7 +146,7 @@ def test_redis_gone_in_mid_run_and_back(place: Place, monkeypatch: pytest.Monkey
         place.server.script(gone)
         runs += [ask(panel, "b"), ask(panel, "b"), ask(panel, "a")]
         assert [str(run.cache) for run in runs[2:]] == ["miss"] * 3
-    with valkey(port):
+    with valkey(unixsocket=str(redis_socket)):
 
         def remembered() -> bool:
             runs.append(ask(panel, "c"))

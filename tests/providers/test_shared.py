@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from mcp_core.providers import shared_redis
 from mcp_core.providers.breaker import Breaker
 from mcp_core.providers.registry import Providers
 from mcp_core.providers.shared_redis import RedisShared
-from tests.cache.helpers import closed_port, free_port, said, valkey
+from tests.cache.helpers import closed_port, said, valkey
 from tests.faulty import Connection, FaultyServer, chat, status
 from tests.providers.conftest import MakeProviders, ask, scope
 
@@ -203,17 +204,16 @@ def test_an_actors_rate_is_one_for_all_processes(make: MakeProviders, server: Fa
 
 
 def test_without_the_server_each_goes_on_alone_and_comes_back(
-    make: MakeProviders, server: FaultyServer, said: list[str], monkeypatch: pytest.MonkeyPatch
+    make: MakeProviders, server: FaultyServer, said: list[str], monkeypatch: pytest.MonkeyPatch, redis_socket: Path
 ) -> None:
     monkeypatch.setattr("mcp_core.cache.redis._SOCKET_SECONDS", 30.0)
     monkeypatch.setattr("mcp_core.cache.guard._PAUSE_SECONDS", 0.0)
     monkeypatch.setattr("mcp_core.providers.breaker.LOOK_SECONDS", 0.0)
-    port = free_port()
-    with valkey(port):
+    with valkey(unixsocket=str(redis_socket)):
         one, other = two(
             make,
             server,
-            f"redis://127.0.0.1:{port}/0",
+            f"unix://{redis_socket}",
             "breaker_failures = 2\nbreaker_seconds = 3600\nrequests_per_minute = 60000",
         )
         server.script(status(500), status(500))
@@ -224,7 +224,7 @@ def test_without_the_server_each_goes_on_alone_and_comes_back(
     assert state(other) == "open"
     warned = [line for line in said if "Redis does not work, so the panel goes on without it" in line]
     assert len(warned) == 1, "once in a process, whoever noticed"
-    with valkey(port):
+    with valkey(unixsocket=str(redis_socket)):
         # The new server knows nothing, so nobody is left alone any more, and failures count together again.
         assert [outcome(p, "q") for p in (one, other)] == ["hello"] * 2
         server.script(status(500), status(500))
