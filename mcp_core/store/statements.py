@@ -1,6 +1,7 @@
 """Statements compiled once and run on the driver's own cursor: what a write costs is then the database's work alone."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from sqlalchemy import BigInteger, ColumnElement, Engine, Table, bindparam, cast, extract, func
@@ -15,15 +16,34 @@ _INSERT = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
 class Statement:
-    """One statement as text for the driver, with the names of its parameters."""
+    """One statement as text for the driver, with the names of its parameters. Compiled when it is first used."""
 
     def __init__(self, statement: Executable, engine: Engine) -> None:
+        self._statement = statement
+        self._engine = engine
+
+    @cached_property
+    def sql(self) -> str:
+        """The text, with the driver's placeholders."""
+        return str(self._compiled)
+
+    @cached_property
+    def _compiled(self) -> Any:
         # `render_postcompile` is left out on purpose: a prepared statement has a fixed number of parameters.
-        compiled = statement.compile(dialect=engine.dialect)  # type: ignore[attr-defined]
-        self.sql = str(compiled)
-        self._names: Sequence[str] | None = compiled.positiontup
-        self._declared = tuple(compiled.params)
-        self._constants = {name: value for name, value in compiled.params.items() if value is not None}
+        return self._statement.compile(dialect=self._engine.dialect)  # type: ignore[attr-defined]
+
+    @cached_property
+    def _names(self) -> Sequence[str] | None:
+        names: Sequence[str] | None = self._compiled.positiontup
+        return names
+
+    @cached_property
+    def _declared(self) -> tuple[str, ...]:
+        return tuple(self._compiled.params)
+
+    @cached_property
+    def _constants(self) -> dict[str, Any]:
+        return {name: value for name, value in self._compiled.params.items() if value is not None}
 
     def arguments(self, values: Mapping[str, Any]) -> Any:
         """`values` in the form the driver takes them."""
