@@ -129,6 +129,10 @@ class Line(Generic[T]):
         self.begin(job, ticket)
         return job
 
+    def is_under_way(self, job: T) -> bool:
+        """Whether a job was taken or begun and is not over."""
+        return job in self._under_way
+
     def over(self, job: T) -> None:
         """A job that was under way is not any more; does nothing for any other."""
         ticket = self._under_way.pop(job, None)

@@ -1,7 +1,7 @@
 """Worker threads over a bounded line."""
 
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -72,6 +72,7 @@ class WorkerPool(Generic[T]):
         self._handed_out: deque[T] = deque()  # not in the line any more, and about to begin
         self._on_callers: set[T] = set()
         self._aside: set[T] = set()
+        self._waits: Counter[T] = Counter()  # a job's threads that wait aside
         self._given_up: set[T] = set()
         self._serial = 0
         self._closed = False
@@ -112,10 +113,13 @@ class WorkerPool(Generic[T]):
     def aside(self, job: T) -> Iterator[None]:
         """While a job under way waits for something that others do not need, its worker is free for them.
 
-        When the wait is over it goes on at once, even if that is one more than `size` for a while.
+        When the wait is over it goes on at once, even if that is one more than `size` for a while. Where threads of one
+        job wait at the same time, its worker is free until the last of them goes on.
         """
         with self._changed:
-            if job not in self._given_up:
+            self._waits[job] += 1
+            # One that was ended over its head has no worker to give.
+            if self._waits[job] == 1 and self._line.is_under_way(job):
                 self._aside.add(job)
                 self._busy -= 1
                 self._hand_out()
@@ -123,9 +127,12 @@ class WorkerPool(Generic[T]):
             yield
         finally:
             with self._changed:
-                if job in self._aside:
-                    self._aside.discard(job)
-                    self._busy += 1
+                self._waits[job] -= 1
+                if not self._waits[job]:
+                    del self._waits[job]
+                    if job in self._aside:
+                        self._aside.discard(job)
+                        self._busy += 1
 
     def remove(self, job: T) -> bool:
         """Take a job that has not begun out of the line; returns whether it was there."""

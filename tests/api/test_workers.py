@@ -150,3 +150,52 @@ def test_a_queue_goes_on_when_a_callers_job_is_over() -> None:
 
 def _wait(gate: threading.Event) -> None:
     gate.wait(60)
+
+
+def test_threads_of_one_job_that_wait_aside_free_its_worker_once() -> None:
+    aside, back, over = threading.Barrier(3), threading.Barrier(3), threading.Event()
+
+    def work(job: str) -> None:
+        def call() -> None:
+            with pool.aside(job):
+                aside.wait(60)
+                back.wait(60)
+
+        calls = [threading.Thread(target=call) for _ in range(2)]
+        for one in calls:
+            one.start()
+        for one in calls:
+            one.join(60)
+        all_back.set()
+        over.wait(60)
+
+    all_back = threading.Event()
+    pool: WorkerPool[str] = WorkerPool(work, size=1, limit=2, name="test")
+    pool.put("a")
+    aside.wait(60)
+    assert (pool.state().busy, pool.state().aside) == (0, 1)
+    back.wait(60)
+    assert all_back.wait(60)
+    assert (pool.state().busy, pool.state().aside) == (1, 0)
+    over.set()
+    pool.close()
+
+
+def test_a_job_that_was_ended_over_its_head_has_no_worker_to_give() -> None:
+    inside, go, seen = threading.Event(), threading.Event(), []
+
+    def work(job: str) -> None:
+        inside.set()
+        go.wait(60)
+        with pool.aside(job):
+            seen.append(pool.state().busy)
+
+    pool: WorkerPool[str] = WorkerPool(work, size=1, limit=1, name="test")
+    caller = threading.Thread(target=pool.do, args=("a",))
+    caller.start()
+    assert inside.wait(60)
+    pool.replace("a")
+    go.set()
+    caller.join(60)
+    assert seen == [0]
+    assert pool.state().busy == 0
