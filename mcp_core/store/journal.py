@@ -8,6 +8,7 @@ second. They are judged when they are written, by the rules of `runs`, and sprea
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import Connection, Engine, text
@@ -22,7 +23,9 @@ _MOST_AT_ONCE = 100
 """Lines in memory at a time: what lives but a moment is no work for the collector of garbage."""
 
 _KEPT = ("created_at", "type", "name", "actor_id", "team", "model", "owner")
-_LARGEST_NUMBER = 2**63
+_MOST_TOKENS = 10**14
+_MOST_USD = 10**5
+"""What runs that are spread together add up to still fits a column of 64 bits, for 90,000 of them."""
 
 
 class Journal:
@@ -51,8 +54,10 @@ class Journal:
             self._used
             and run.parent_id is None
             and run.retry_of is None
-            and 0 <= usage.input_tokens < _LARGEST_NUMBER
-            and 0 <= usage.output_tokens < _LARGEST_NUMBER
+            and 0 <= usage.input_tokens < _MOST_TOKENS
+            and 0 <= usage.output_tokens < _MOST_TOKENS
+            and _is_usual(run.cost_usd)
+            and _is_usual(run.cache.saved_usd)
         )
 
     def add(self, transaction: Transaction, row: Row, events: Sequence[Row]) -> bool:
@@ -88,6 +93,10 @@ class Journal:
             for row, events in _combined(lines):
                 store(row, events)
             transaction.execute(self._drop, {"last": lines[-1]["seq"]})
+
+
+def _is_usual(usd: Decimal | None) -> bool:
+    return usd is None or (usd.is_finite() and 0 <= usd < _MOST_USD)
 
 
 def _combined(lines: Sequence[Mapping[str, Any]]) -> list[tuple[Row, list[Row]]]:

@@ -2,8 +2,9 @@
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import TypeAlias
 
@@ -11,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcp_core.models import RunStatus, new_id, utcnow
+from mcp_core.errors import StoreError
+from mcp_core.models import CacheOutcome, RunStatus, Usage, new_id, utcnow
 from mcp_core.store import Store, open_store
 from tests.store.samples import events_of, finished, running
 
@@ -79,6 +81,28 @@ def test_a_record_without_its_like_in_utf8_is_stored_at_once(store: Store, tmp_p
     assert store.save_run(run)
     assert store.get_run(run.id) == run
     assert lines(tmp_path) == 0
+
+
+@pytest.mark.parametrize(
+    "figures",
+    [
+        {"cost_usd": Decimal(10**11)},
+        {"cache": CacheOutcome(outcome="hit", saved_usd=Decimal(10**11))},
+        {"usage": Usage(input_tokens=2**62, output_tokens=2**62)},
+    ],
+    ids=["cost", "saved", "tokens"],
+)
+def test_figures_that_are_too_large_keep_nobody_else_from_the_history(
+    store: Store, tmp_path: Path, figures: dict[str, object]
+) -> None:
+    for _ in range(2):
+        with suppress(StoreError):
+            store.save_run(finished(**figures))
+    assert lines(tmp_path) == 0
+    run = finished()
+    assert store.save_run(run)
+    store.heartbeat("alive")
+    assert store.get_run(run.id) == run
 
 
 def test_a_dead_process_is_seen_through_its_journal(store: Store, tmp_path: Path) -> None:
