@@ -68,10 +68,10 @@ class MemoryCache(Cache):
         with self._lock:
             pinned = entry.key in self._pins
             self._remove(entry.key)
-            if size > self.max_bytes - self._pinned_bytes:
+            if size > self.max_bytes - (0 if pinned else self._pinned_bytes):
                 return
             self._add(_Held(entry, size, pinned=pinned))
-            while self._bytes > self.max_bytes:
+            while self._bytes > self.max_bytes and self._entries:
                 _, gone = self._entries.popitem(last=False)
                 self._bytes -= gone.size
                 self.pushed_out(gone.entry.labels, gone.size)

@@ -215,8 +215,10 @@ class SQLiteCache(Cache):
                 break
         db.executemany("DELETE FROM entries WHERE key = ?", keys)
         if self._count(db, entries=-len(gone), size=-freed) > self.max_bytes:
-            # Pinned ones leave no room for it.
-            self._forget(db, newest)
+            # Pinned ones leave no room for it, unless it is one of them.
+            unpinned = db.execute("SELECT 1 FROM entries WHERE key = ? AND pinned = 0", (newest,)).fetchone()
+            if unpinned is not None:
+                self._forget(db, newest)
         return gone
 
     def _forget(self, db: sqlite3.Connection, key: str) -> bool:

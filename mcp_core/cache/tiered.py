@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol, runtime_checkable
 
 from loguru import logger
@@ -215,8 +215,8 @@ class TieredCache(Cache):
         return self._working().pins()
 
     def lock(self, key: str) -> AbstractContextManager[Callable[[], bool]]:
-        """As the back does it."""
-        return self.back.lock(key)
+        """As the back does it; everybody is granted the lock while that does not work."""
+        return nullcontext(_granted) if self._reads.is_down() else self.back.lock(key)
 
     def close(self) -> None:
         """Release both."""
@@ -266,3 +266,7 @@ class TieredCache(Cache):
             else:
                 self.front.delete(key)
         logger.debug("Another process changed the {} cache: forgot {} here", self.back.name, key or "everything")
+
+
+def _granted() -> bool:
+    return True

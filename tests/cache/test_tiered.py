@@ -2,7 +2,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from uuid import uuid4
 
@@ -226,3 +227,23 @@ def _eventually(condition: object) -> None:
     while not condition():
         assert time.monotonic() < until
         time.sleep(0.01)
+
+
+def test_while_the_back_does_not_work_it_is_not_asked_for_a_lock(
+    unusable: TieredCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    real = unusable.back.lock
+
+    def lock(key: str) -> AbstractContextManager[Callable[[], bool]]:
+        asked.append(key)
+        return real(key)
+
+    monkeypatch.setattr(unusable.back, "lock", lock)
+    with unusable.lock(key_of("a")) as attempt:
+        assert attempt()
+    assert asked == [key_of("a")]
+    assert unusable.get(key_of("a")) is None
+    with unusable.lock(key_of("a")) as attempt:
+        assert attempt()
+    assert asked == [key_of("a")]

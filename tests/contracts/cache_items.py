@@ -155,6 +155,16 @@ class ItemsContract:
         assert small.size().entries == 9
         assert small.count(EntryFilter(pinned=True)).entries == small.pins() == 9
 
+    def test_a_pinned_entry_that_grows_stays_even_past_the_cap(self, small: Cache) -> None:
+        for number in range(9):
+            small.set(entry(number, noise(20_000, number)))
+            assert small.pin(key_of(number))
+        small.set(entry(0, noise(60_000, 77)))
+        found = small.peek(key_of(0))
+        assert found is not None
+        assert found.body == noise(60_000, 77)
+        assert small.size().entries == small.pins() == 9
+
     def test_a_pin_goes_with_its_entry(self, cache: Cache) -> None:
         assert cache.pin(key_of("nobody")) is False
         cache.set(entry("a"))

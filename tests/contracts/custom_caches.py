@@ -32,11 +32,14 @@ class PlainCache(Cache):
             self.held.pop(entry.key, None)
             pinned = self.notes.pinned()
             kept = sum(len(self.held[key].body) for key in pinned if key in self.held)
-            if len(entry.body) + kept > self.max_bytes:
+            if entry.key not in pinned and len(entry.body) + kept > self.max_bytes:
                 return
             self.held[entry.key] = entry
             while self.size().size_bytes > self.max_bytes:
-                gone = self.held.pop(next(key for key in self.held if key not in pinned))
+                oldest = next((key for key in self.held if key not in pinned), None)
+                if oldest is None:
+                    return
+                gone = self.held.pop(oldest)
                 self.pushed_out(gone.labels, len(gone.body))
 
     def delete(self, key: str) -> bool:
