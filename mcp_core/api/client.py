@@ -346,6 +346,8 @@ class MCPClient:
             self._engine.refuse(build(to_jsonable_python(given, fallback=str)), error)
             raise
         live = LiveRun(build(checked), actor, config, checked, definition, stream=stream)
+        # What a process without a lease holds of a budget looks like that of one that is dead, and is given back.
+        self._engine.start()
         try:
             live.reserved_nano = self._guard.admit(live.run, config, checked)
         except PermissionDeniedError as error:
@@ -354,7 +356,8 @@ class MCPClient:
         live.may_hold = live.reserved_nano > 0
         # An id of the caller's own may be in use by another process; only a durable record tells.
         if not self._engine.submit(live, durable=durable or run_id is not None, waits=waits):
-            self._guard.give_back(live)
+            if self._engine.get(live.run.id) is None:  # what is held is held for the run of that id, whoever began it
+                self._guard.give_back(live)
             return self._known(live.run.id) or RunHandle(live.run.id, self.runs, None)
         return RunHandle(live.run.id, self.runs, live.future, started=True)
 

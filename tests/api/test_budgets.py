@@ -423,3 +423,58 @@ def test_the_budgets_of_a_run_come_with_the_tightest_first(panel: MCPClient) -> 
     panel.budgets.set("team", "other", "day", 1)
     run = panel.execute(task())
     assert [budget.scope for budget in panel.budgets.of_run(run)] == ["team", "actor"]
+
+
+def test_what_the_first_run_of_a_process_holds_is_not_taken_for_a_dead_ones(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    admin = place.open()
+    admin.budgets.set("actor", "local", "month", 1)
+    fresh = place.open()
+    given_back: list[str] = []
+    real = Budgets.reserve
+
+    def reserve(self: Budgets, *asked: Any) -> Any:
+        short = real(self, *asked)
+        given_back.extend(admin.store.budgets.release_orphans(3600))
+        return short
+
+    monkeypatch.setattr(Budgets, "reserve", reserve)
+    assert fresh.submit(task()).result(60).status is RunStatus.SUCCEEDED
+    assert given_back == []
+    assert money_of(admin) == ["0.07", "0"]
+
+
+def test_who_comes_second_with_an_id_gives_nothing_back_of_the_first(
+    panel: MCPClient, server: FaultyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    panel.budgets.set("actor", "local", "month", 1)
+    server.default = held = Held(chat())
+    saving, go_on = threading.Event(), threading.Event()
+    save, reserve = panel.store.save_run, Budgets.reserve
+    first = threading.Thread(target=lambda: panel.submit(task(), run_id="mine"))
+
+    def save_late(run: Run, **options: Any) -> bool | None:
+        if threading.current_thread() is first:
+            saving.set()
+            assert go_on.wait(60)
+        return save(run, **options)
+
+    def reserve_and_be_overtaken(self: Budgets, *asked: Any) -> Any:
+        short = reserve(self, *asked)
+        if threading.current_thread() is threading.main_thread():
+            first.start()
+            assert saving.wait(60)
+        return short
+
+    monkeypatch.setattr(panel.store, "save_run", save_late)
+    monkeypatch.setattr(Budgets, "reserve", reserve_and_be_overtaken)
+    second = panel.submit(task(), run_id="mine")
+    assert not second.started
+    go_on.set()
+    assert held.asked.wait(60)
+    assert money_of(panel) == ["0", "0.07"]
+    held.go.set()
+    assert second.result(60).status is RunStatus.SUCCEEDED
+    assert money_of(panel) == ["0.07", "0"]
+    first.join(60)
