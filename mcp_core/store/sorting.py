@@ -130,11 +130,15 @@ def _fits(value: object, sort: RunSort) -> bool:
         return sort.by not in _SURE
     match _KEYS[sort.by][1]:
         case "whole":
-            return type(value) is int and abs(value) < _MOST_WHOLE
+            return _is_whole(value)
         case "number":
-            return type(value) in (int, float) and math.isfinite(value)  # type: ignore[arg-type]  # a number by then
+            return _is_whole(value) or (isinstance(value, float) and math.isfinite(value))
         case "text":
             return isinstance(value, str)
+
+
+def _is_whole(value: object) -> bool:
+    return type(value) is int and abs(value) < _MOST_WHOLE
 
 
 def _no_place(cursor: str) -> ConfigurationError:
