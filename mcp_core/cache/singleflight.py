@@ -84,9 +84,14 @@ class SingleFlight(Generic[T]):
         return result
 
     def _leads_after_wait(self, key: str, flight: _Flight[T], follower: _Follower, cancel: CancelToken) -> bool:
-        with cancel.on_cancel(follower.woken.set):
-            while not follower.woken.wait(cancel.remaining()):
-                cancel.cancel("timed_out")
+        try:
+            with cancel.on_cancel(follower.woken.set):
+                while not follower.woken.wait(cancel.remaining()):
+                    cancel.cancel("timed_out")
+        except BaseException:
+            # The thread itself is interrupted: it must not inherit a call that it will not make.
+            self._leave(key, flight, follower)
+            raise
         if flight.landed:
             return False
         if cancel.cancelled:

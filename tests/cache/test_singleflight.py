@@ -201,3 +201,20 @@ def test_an_heir_that_is_cancelled_at_that_moment_passes_it_on(flights: SingleFl
             assert isinstance(leader.exception(20), RunCancelledError)
             assert heir.exception(20) is None or isinstance(heir.exception(20), RunCancelledError)
         assert flights._flights == {}
+
+
+def test_a_follower_whose_thread_is_interrupted_is_nobodys_heir(flights: SingleFlight[str]) -> None:
+    class Interrupted(CancelToken):
+        def remaining(self) -> float | None:
+            raise KeyboardInterrupt
+
+    call = Call()
+    call.error = RunCancelledError("stop")
+    with ThreadPoolExecutor(1) as pool:
+        leader = pool.submit(flights.run, "k", call, cancel=CancelToken())
+        assert call.started.wait(20)
+        with pytest.raises(KeyboardInterrupt):
+            flights.run("k", call, cancel=Interrupted())
+        call.go_on.set()
+        assert isinstance(leader.exception(20), RunCancelledError)
+    assert flights._flights == {}
