@@ -239,8 +239,10 @@ class MCPClient:
         file says.
 
         Raises:
-            ConfigurationError: there is no such task, or its file is wrong.
+            ConfigurationError: there is no such task, its file is wrong, or `run_id` is none.
         """
+        if run_id is not None:
+            checked_run_id(run_id)
         try:
             return self.tasks.load(task)
         except ConfigurationError as error:

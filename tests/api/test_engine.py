@@ -5,6 +5,7 @@ import stat
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Literal
 
 import pytest
@@ -332,7 +333,9 @@ def test_what_is_kept_is_for_its_owner_alone(panel: MCPClient) -> None:
     assert stat.S_IMODE(panel.settings.data_dir.stat().st_mode) == 0o700
 
 
-def test_public_calls_raise_errors_of_the_tree_alone(panel: MCPClient) -> None:
+def test_public_calls_raise_errors_of_the_tree_alone(panel: MCPClient, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.yaml"
+    broken.write_text("type: probe\nname: a: b\n")
     for wrong in (
         lambda: panel.execute({"type": "nonsense"}),
         lambda: panel.execute({}),
@@ -341,9 +344,12 @@ def test_public_calls_raise_errors_of_the_tree_alone(panel: MCPClient) -> None:
         lambda: panel.tasks.load("none"),
         lambda: panel.runs.artifact("none", "none"),
         lambda: panel.runs.repeat("none"),
+        lambda: panel.submit(str(broken), run_id="no/id"),
+        lambda: panel.submit(str(broken), run_id=5),  # type: ignore[arg-type]
     ):
         with pytest.raises(MCPError):
             wrong()
+    assert panel.runs.count() == 0
 
 
 def test_ctrl_c_ends_the_run_with_the_wait_for_it(settings: Settings) -> None:
