@@ -174,9 +174,10 @@ class RunService:
         if run.status.is_final:
             return False
         logger.info("{} asked for run {} to be cancelled.", who.id, run.id)
-        # One that a dead process left queued is taken over, to be cancelled here; whoever has it else is asked to.
+        # Asked before one that a dead process left queued is taken over to be cancelled here: so it never begins.
+        asked = self._store.ask_to_cancel(run.id, who.id)
         self._engine.adopt(run.id)
-        return self._engine.cancel(run.id) or self._store.ask_to_cancel(run.id, who.id)
+        return self._engine.cancel(run.id) or asked
 
     def repeat(self, run_id: str, *, actor: Actor | None = None, cache: str | None = None) -> RunHandle:
         """Run the same config with the same variables again, as a run linked to the first.

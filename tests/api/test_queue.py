@@ -8,9 +8,11 @@ import pytest
 
 from mcp_core.api import queue
 from mcp_core.api.client import MCPClient
+from mcp_core.api.execution import Engine
+from mcp_core.api.live import LiveRun
 from mcp_core.api.snapshot import QueueSnapshot
 from mcp_core.errors import ConfigurationError, ResourceLimitError
-from mcp_core.models import Actor, RunStatus
+from mcp_core.models import Actor, Run, RunStatus, new_id
 from mcp_core.settings import Settings, load_settings
 from mcp_core.types.llm_prompt import LLMPromptConfig
 from tests.api.probes import Probe, gate, probe_registry
@@ -157,3 +159,37 @@ def test_runs_of_a_full_provider_leave_the_workers_to_others(tmp_path: Path, ser
         until(lambda: now(panel).processes[0].busy == 0)
         threads = [thread for thread in threading.enumerate() if thread.name.startswith("mcp-run")]
         assert len(threads) <= 2 + 4
+
+
+def test_what_a_dead_process_left_queued_is_cancelled_without_beginning(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began: list[str] = []
+    with MCPClient(settings, registry=probe_registry()) as panel:
+        queued = Run(
+            id=new_id(),
+            type="probe",
+            name="left",
+            actor_id="ann",
+            config=Probe(words=["costs", "money"]).model_dump(mode="json"),
+            status=RunStatus.QUEUED,
+            owner=new_id(),
+        )
+        panel.store.create_run(queued)
+        claim = Engine._claim
+
+        def note(engine: Engine, live: LiveRun) -> bool:
+            began.append(live.run.id)
+            return claim(engine, live)
+
+        adopt = Engine.adopt
+
+        def adopt_and_wait(engine: Engine, run_id: str) -> None:
+            adopt(engine, run_id)
+            until(lambda: bool(began) or panel.runs.get(run_id).status.is_final, 60)
+
+        monkeypatch.setattr(Engine, "_claim", note)
+        monkeypatch.setattr(Engine, "adopt", adopt_and_wait)
+        assert panel.runs.cancel(queued.id)
+        assert panel.runs.get(queued.id).status is RunStatus.CANCELLED
+        assert began == []
