@@ -295,7 +295,8 @@ class CacheService:
         found = [item for item in self._cache.items() if key and item.key.startswith(key)]
         if len(found) > 1:
             raise ConfigurationError(
-                f"{len(found)} entries begin with {key!r}.", hint="Give more of the key; `cache entries` names them."
+                f"{count(len(found), 'entries')} begin with {key!r}.",
+                hint="Give more of the key; `cache entries` names them.",
             )
         if not found:
             raise _unknown(key)

@@ -85,7 +85,7 @@ def test_a_result_that_was_made_anew_is_no_asked_model() -> None:
     assert "the result had expired" in miss_words([], model_asked=False)
     words = miss_words(["code", "(version)", "![x](http://evil.example)"], model_asked=False)
     assert "code, the version of the task's type and " in words
-    assert "![x](http" not in words
+    assert words.endswith(" and ` ![x](http://evil.example `."), "as code, which shows no image"
 
 
 def test_a_hit_tells_where_it_came_from() -> None:
