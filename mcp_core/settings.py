@@ -29,13 +29,16 @@ from pydantic import (
 
 from mcp_core.errors import ConfigurationError
 
-__all__ = ["CACHE_BACKENDS", "SETTINGS_VERSION", "Seconds", "Settings", "load_settings"]
+__all__ = ["CACHE_BACKENDS", "LONGEST_TTL", "SETTINGS_VERSION", "Seconds", "Settings", "load_settings"]
 
 SETTINGS_VERSION = 1
 """Version of the names below. `MCP_SETTINGS_VERSION` states the one a deployment was written for."""
 
 CACHE_BACKENDS = ("sqlite", "memory", "filesystem", "redis", "tiered")
 """The caches that are built in; plugins bring others under the entry point group `mcp_core.caches`."""
+
+LONGEST_TTL = 36_500 * 86_400.0
+"""Seconds an answer may stay fresh at most, 100 years: what ends later is beyond what calendars and caches can tell."""
 
 _SIZE = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(b|kb|mb|gb|kib|mib|gib)?\s*$", re.IGNORECASE)
 _SIZE_UNITS = {"b": 1, "kb": 1000, "mb": 1000**2, "gb": 1000**3, "kib": 1024, "mib": 1024**2, "gib": 1024**3}
@@ -51,7 +54,7 @@ _ALLOWED: Mapping[str, str] = {
     "data_dir": "the path of a directory",
     "database_url": "a URL as postgresql://USER:PASSWORD@HOST:5432/DATABASE",
     "cache_backend": "sqlite, memory, filesystem, redis, tiered or the name of an installed cache",
-    "cache_ttl": "a number of seconds above 0, or 90m, 12h, 7d",
+    "cache_ttl": "a number of seconds above 0, or 90m, 12h, 7d, at most 36500d",
     "cache_max_bytes": "a number of bytes from 1000000, or 500MB, 2GB",
     "cache_encryption": "on or off",
     "redis_url": "a URL as rediss://:PASSWORD@HOST:6379/0",
@@ -112,7 +115,7 @@ class Settings(BaseModel):
     database_url: str = Field("", description="SQLAlchemy URL of the history; empty for SQLite in the data directory.")
     cache_backend: str = Field("sqlite", description="Where answers are remembered; the name of one of the caches.")
     cache_ttl: Seconds = Field(
-        7 * 86400.0, gt=0, description="How long an answer stays fresh: seconds, or 90m, 12h, 7d."
+        7 * 86400.0, gt=0, le=LONGEST_TTL, description="How long an answer stays fresh: seconds, or 90m, 12h, 7d."
     )
     cache_max_bytes: Bytes = Field(500_000_000, ge=1_000_000, description="Largest size of the cache: bytes, or 500MB.")
     cache_encryption: Literal["on", "off"] = Field(

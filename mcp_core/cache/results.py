@@ -14,6 +14,7 @@ from mcp_core.cache.singleflight import SingleFlight, take_turn
 from mcp_core.control import CancelToken
 from mcp_core.errors import CacheError, ConfigurationError, ExecutionError
 from mcp_core.models import CacheOutcome
+from mcp_core.settings import LONGEST_TTL
 
 __all__ = ["ResultScope", "Results"]
 
@@ -82,11 +83,12 @@ class Results:
             make: does the work; returns what JSON can say.
 
         Raises:
-            ConfigurationError: `parts` or the result are not JSON.
+            ConfigurationError: `parts` or the result are not JSON, or the time to live is none.
             ExecutionError: the cache alone was asked and has nothing, or the work should stop.
         """
         began = time.monotonic()
         scope.cancel.check()
+        _check_ttl(scope.ttl_seconds)
         if scope.mode == "bypass":
             scope.emit("cache", {"outcome": "bypass"})
             return json.loads(_as_text(make())), CacheOutcome()
@@ -197,6 +199,15 @@ def _as_text(result: Any) -> str:
             f"This result cannot be remembered: {error}.",
             hint="Return what JSON can say: text, finite numbers, true, false, null, lists and objects.",
         ) from None
+
+
+def _check_ttl(ttl: object) -> None:
+    if ttl is None or (isinstance(ttl, int | float) and 0 < ttl <= LONGEST_TTL):
+        return
+    raise ConfigurationError(
+        f"ttl: found {str(ttl)[:40]!r}, allowed is a number of seconds above 0, at most {LONGEST_TTL:,.0f}.",
+        field="ttl",
+    )
 
 
 def _is_json(body: bytes) -> bool:

@@ -20,7 +20,7 @@ from pydantic import (
 )
 
 from mcp_core.errors import ConfigurationError
-from mcp_core.settings import Seconds, Settings
+from mcp_core.settings import LONGEST_TTL, Seconds, Settings
 
 __all__ = [
     "BUNDLED_MODEL",
@@ -142,7 +142,7 @@ class ProviderConfig(_Strict):
     tokens_per_minute: int | None = Field(None, ge=1)
     breaker_failures: int = Field(5, ge=1, le=1000)
     breaker_seconds: float = Field(30.0, gt=0, le=3600)
-    cache_ttl: Seconds | None = Field(None, gt=0)
+    cache_ttl: Seconds | None = Field(None, gt=0, le=LONGEST_TTL)
     shared: bool = False
     prices: tuple[ModelPrice, ...] = ()
     limits: tuple[ModelLimit, ...] = ()

@@ -25,6 +25,7 @@ from mcp_core.errors import ConfigurationError
 from mcp_core.models import Actor, Artifact, RunOutput
 from mcp_core.providers.base import CachePolicy, ChatRequest
 from mcp_core.providers.llm import RunLLM
+from mcp_core.settings import LONGEST_TTL
 from mcp_core.types.variables import VariableSpec
 
 __all__ = [
@@ -76,6 +77,7 @@ class CacheConfig(BaseModel):
     ttl: float | None = Field(
         None,
         gt=0,
+        le=LONGEST_TTL,
         title="Fresh for",
         description="How long a new answer stays fresh; empty for the panel's default.",
         json_schema_extra={"unit": "s"},

@@ -23,6 +23,8 @@ __all__ = ["delete_entry", "entry_view", "pin_entry", "readable", "refresh_entry
 
 LONGEST_SHOWN: Final = 50_000
 """Characters of an entry's body that a page draws."""
+_LAST_MOMENT: Final = datetime(9999, 12, 30, tzinfo=UTC).timestamp()
+"""What ends later has no date, in whatever zone it is told."""
 _MARGIN: Final = 1000
 """What is redacted beyond the cut: half a key is one, too."""
 
@@ -123,7 +125,7 @@ def _at(moment: float) -> datetime:
 
 
 def _until(item: Item) -> str:
-    if item.expires_at is None:
+    if item.expires_at is None or item.expires_at > _LAST_MOMENT:
         return "fresh for ever"
     return f"{state_of(item)}, until {text.moment(_at(item.expires_at), viewer_zone())}"
 

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal
 import pytest
 
 from mcp_core.api.client import MCPClient
+from mcp_core.errors import ConfigurationError
 from mcp_core.models import Actor, Run, RunOutput
 from mcp_core.security.redaction import redactor
 from mcp_core.settings import Settings
@@ -234,3 +235,11 @@ def test_two_results_make_one_outcome(settings: Settings) -> None:
 def test_without_a_panel_work_is_just_done(tmp_path: Path) -> None:
     context = RunContext(run_id="", actor=Actor(), variables={}, llm=None, cancel=None, emit=None, save_artifact=None)  # type: ignore[arg-type]
     assert context.remember({"a": tmp_path.name}, lambda: 3) == 3
+
+
+@pytest.mark.parametrize("ttl", [0, -1, float("inf"), float("nan"), 1e15, "60"])
+def test_a_time_to_live_that_is_none_is_refused_and_the_cache_goes_on(panel: MCPClient, ttl: Any) -> None:
+    with pytest.raises(ConfigurationError, match="ttl"):
+        panel.cache.remember("resource", {"name": "a"}, lambda: 1, ttl=ttl)
+    assert panel.cache.remember("resource", {"name": "a"}, lambda: 1, ttl=60) == 1
+    assert panel.cache.size().entries == 1

@@ -338,3 +338,12 @@ def test_the_settings_say_what_they_do(panel: Panel) -> None:
     for name in ("BACKEND", "TTL", "MAX_BYTES", "ENCRYPTION"):
         assert f"`MCP_CACHE_{name}`" in words
     assert "one file of the data directory" in words
+
+
+def test_an_entry_that_outlives_the_calendar_is_fresh_for_ever(panel: Panel) -> None:
+    panel.open()
+    cache_of(panel).set(entry(1, expires_at=1e15))
+    page = panel.open("cache")
+    select(page, 0)
+    assert not page.exception
+    assert any("fresh for ever" in caption.value for caption in page.caption)

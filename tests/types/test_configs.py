@@ -62,6 +62,12 @@ def test_cache_has_a_short_form() -> None:
     assert config.cache.policy().ttl_seconds == 60
 
 
+@pytest.mark.parametrize("ttl", [0, -1, float("inf"), float("nan"), 1e15])
+def test_a_time_to_live_is_one_a_calendar_can_tell(ttl: float) -> None:
+    with pytest.raises(ValidationError, match="ttl"):
+        LLMPromptConfig.model_validate({"template": "x", "cache": {"ttl": ttl}})
+
+
 def test_variables_are_found_and_declared_ones_come_first() -> None:
     config = LLMPromptConfig.model_validate(
         {
