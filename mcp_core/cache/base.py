@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from mcp_core.cache.entry import CacheSize, Entry, EntryFilter, Item, Order, sort_items
 from mcp_core.cache.ledger import Ledger
 from mcp_core.cache.notes import Notes
+from mcp_core.errors import CacheError
 
 __all__ = ["EVERYTHING", "Cache", "CacheSize", "Entry", "EntryFilter", "Item", "Order"]
 
@@ -117,7 +118,11 @@ class Cache(ABC):
         The default only notes it: a backend that evicts leaves out those in `self.notes.pinned()`.
         """
         there = self.peek(key) is not None
-        self.notes.pin(key, pinned=pinned and there)
+        if not self.notes.pin(key, pinned=pinned and there):
+            raise CacheError(
+                "The pin cannot be noted, so nothing was changed.",
+                hint="Look into the log, and see that there is room on the disk of the cache.",
+            )
         return there
 
     def pins(self) -> int:

@@ -69,9 +69,9 @@ class Notes:
             self._look()
             return frozenset(self._pinned)
 
-    def pin(self, key: str, *, pinned: bool = True) -> None:
-        """Pin an entry, or let go of it."""
-        self._change(lambda: (self._pinned.add if pinned else self._pinned.discard)(key))
+    def pin(self, key: str, *, pinned: bool = True) -> bool:
+        """Pin an entry, or let go of it; returns whether that could be noted."""
+        return self._change(lambda: (self._pinned.add if pinned else self._pinned.discard)(key))
 
     def keep(self, keys: Collection[str]) -> None:
         """Drop what is noted of the hits of any other entry."""
@@ -89,13 +89,13 @@ class Notes:
         if self._new or self._reset:
             self._change(lambda: None)
 
-    def _change(self, change: Callable[[], None]) -> None:
-        """Read what others have noted, add what is new here, change it, and write it back."""
+    def _change(self, change: Callable[[], None]) -> bool:
+        """Read what others have noted, add what is new here, change it, and write it back; False where that fails."""
         with self._lock:
             if self._path is None:
                 self._add()
                 change()
-                return
+                return True
             try:
                 with self._alone(self._path):
                     self._look()
@@ -104,6 +104,8 @@ class Notes:
                     self._write(self._path)
             except OSError as error:
                 logger.warning("Hits and pins of the cache were not noted in {}: {}", self._path.name, error.strerror)
+                return False
+            return True
 
     def _drop(self, keys: Collection[str]) -> None:
         for key in keys:

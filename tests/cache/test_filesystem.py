@@ -101,3 +101,15 @@ def test_a_link_is_not_followed(cache: FilesystemCache, tmp_path: Path) -> None:
     (cache.directory / "zz").symlink_to(elsewhere)
     assert cache.clear() == 1
     assert (elsewhere / "precious.entry").exists()
+
+
+def test_a_pin_that_cannot_be_noted_is_not_promised(tmp_path: Path) -> None:
+    cache = FilesystemCache(tmp_path / "cache", 1_000_000)
+    cache.set(entry())
+    (tmp_path / "cache" / "notes.json").mkdir()
+    with pytest.raises(CacheError, match="pin"):
+        cache.pin(key_of("a"))
+    (tmp_path / "cache" / "notes.json").rmdir()
+    assert cache.pins() == 0
+    assert cache.pin(key_of("a")) is True
+    assert cache.pins() == 1
