@@ -261,6 +261,7 @@ class Engine:
             read_timeout=live.config.timeout,
             emit=emit,
             before_wire=before_wire,
+            on_broken=lambda request, text: self._guard.count_broken(live, request, text),
             aside=lambda: self._pool.aside(live),
         )
         return RunContext(

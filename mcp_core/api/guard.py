@@ -106,6 +106,10 @@ class BudgetGuard:
             self._hold(live.run, rules, nano)
             live.reserved_nano, live.may_hold = nano, True
 
+    def count_broken(self, live: LiveRun, request: ChatRequest, text: str) -> None:
+        """Count about what an answer cost of which `text` had come when it broke off: its server bills it anyway."""
+        live.tally.add_broken(self._about(request, text))
+
     def settlement(self, live: LiveRun) -> Settlement | None:
         """What is left to do about the money of a run that has just ended; None for nothing."""
         rules = self.rules_of(live.run)
@@ -135,6 +139,9 @@ class BudgetGuard:
         came = live.events.text_so_far()[before:]
         if not came:
             return Decimal(0)  # nobody can tell whether the model had begun
+        return self._about(request, came)
+
+    def _about(self, request: ChatRequest, came: str) -> Decimal:
         return self._providers.price(request.model, self._providers.estimate(request).stopped_after(came)) or Decimal(0)
 
     def _look_again(self) -> None:

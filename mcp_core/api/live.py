@@ -39,12 +39,18 @@ class Tally:
         self._wasted: list[tuple[Usage, Decimal | None]] = []
         self._stakes: dict[int, tuple[ChatRequest, Decimal]] = {}
         self._stopped: ChatRequest | None = None
+        self._broken = Decimal(0)
 
     def add(self, completion: Completion) -> None:
         """Count a finished call."""
         with self._lock:
             self._stakes.pop(threading.get_ident(), None)
             self._done.append(completion)
+
+    def add_broken(self, about_usd: Decimal) -> None:
+        """Count about what an answer cost that broke off; budgets do, while the run's own cost is what is known."""
+        with self._lock:
+            self._broken += about_usd
 
     def add_remembered(self, outcome: CacheOutcome) -> None:
         """Count a result of work that is no call, made or taken from the cache."""
@@ -81,13 +87,13 @@ class Tally:
         return any(cost is None for cost in (*(c.cost_usd for c in self._done), *(cost for _, cost in self._wasted)))
 
     def known_cost_usd(self) -> Decimal:
-        """Dollars of the calls whose price is known."""
+        """Dollars of the calls whose price is known, and about those of answers that broke off."""
         with self._lock:
             return self._known_cost()
 
     def _known_cost(self) -> Decimal:
         costs = (*(done.cost_usd for done in self._done), *(cost for _, cost in self._wasted))
-        return sum((cost for cost in costs if cost is not None), Decimal(0))
+        return sum((cost for cost in costs if cost is not None), self._broken)
 
     def add_failed(self, error: APIError | ExecutionError | PermissionDeniedError) -> None:
         """Keep the attempts of a call that came to nothing, and what it cost if it was answered."""

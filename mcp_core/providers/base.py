@@ -109,6 +109,10 @@ def _ignore(kind: str, data: Mapping[str, Any]) -> None:
     """Report to nobody."""
 
 
+def _forget(request: "ChatRequest", text: str) -> None:
+    """Count nothing."""
+
+
 def _allow(request: ChatRequest) -> None:
     """Let it go."""
 
@@ -125,6 +129,7 @@ class CallScope:
             `exchange` {url, request, status, response} (redacted and bounded).
         before_wire: called with the request before anything of a call is sent: the place to make the run's record
             durable, and to refuse what it may not spend.
+        on_broken: told of a request whose answer broke off, and of the text that had come: its server may bill it.
         aside: makes a block within which the call only waits its turn, and needs no worker.
         stream: whether to ask for a stream even where nobody has to wait for it.
         max_retries: repeats after the first attempt.
@@ -143,6 +148,7 @@ class CallScope:
     read_timeout: float = 120.0
     emit: Callable[[str, Mapping[str, Any]], None] = _ignore
     before_wire: Callable[[ChatRequest], None] = _allow
+    on_broken: Callable[[ChatRequest, str], None] = _forget
     aside: Callable[[], AbstractContextManager[None]] = nullcontext
     clock: Callable[[], float] = time.monotonic
 

@@ -70,6 +70,7 @@ class Exchange:
         self._failed: set[Endpoint] = set()
         self._asked = False
         self._out = False
+        self._came: list[str] = []
 
     def attempt(self) -> Answer:
         """Ask once.
@@ -80,7 +81,7 @@ class Exchange:
             ExecutionError: the answer does not match the schema, or the work should stop.
             ConfigurationError: the provider cannot be called as it is configured.
         """
-        self.shown, self.waited = False, 0.0
+        self.shown, self.waited, self._came = False, 0.0, []
         self._server.endpoints.check()  # before anything is waited for
         self._asked = False
         with self._server.hold():
@@ -109,6 +110,8 @@ class Exchange:
             except APIError:
                 self._failed.add(endpoint)
                 spending.tokens = 0
+                if self._came:
+                    scope.on_broken(self._request, "".join(self._came))
                 raise
             except OutputMismatchError as error:
                 spending.answered(error.usage)
@@ -182,7 +185,7 @@ class Exchange:
         return answer
 
     def _follow(self, url: str, target: Target, reply: StreamReply, began: float) -> Answer:
-        texts: list[str] = []
+        texts = self._came
         reason, usage, first_token = None, None, None
         seen = bytearray()
         masked = redactor.stream()

@@ -328,6 +328,20 @@ def test_an_answer_that_is_stopped_midway_counts_as_what_had_come_of_it(panel: M
     assert money_of(panel) == ["0.02", "0"], "two tokens at a cent"
 
 
+def test_answers_that_broke_off_count_as_what_had_come_of_them(panel: MCPClient, server: FaultyServer) -> None:
+    panel.budgets.set("actor", "local", "month", 1)
+    broken = stream("eight by", "tes and 16 more ", finish_reason=None, done=False, reset_after=True)
+    server.script(broken, broken)
+    run = panel.submit(task(max_tokens=50, max_retries=1)).result(60)
+    assert run.status is RunStatus.FAILED
+    assert len(run.attempts) == 2
+    assert money_of(panel) == ["0.12", "0"], "six tokens at a cent, twice"
+    server.script(broken)
+    again = panel.submit(task(template="again", max_tokens=50, max_retries=1)).result(60)
+    assert again.status is RunStatus.SUCCEEDED
+    assert money_of(panel) == ["0.25", "0"], "and once more, beside an answer of seven"
+
+
 def test_nothing_stays_reserved_of_a_run_that_finds_the_queue_full(place: Place) -> None:
     one = place.open(MCP_WORKERS="1", MCP_QUEUE_SIZE="1")
     one.budgets.set("actor", "local", "month", 1)
