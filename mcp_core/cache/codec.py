@@ -159,7 +159,7 @@ def _entry(header: Any, body: bytes, about: str) -> Entry:
         created_at=_number(header["created_at"]),
         expires_at=None if header["expires_at"] is None else _number(header["expires_at"]),
         latency_seconds=_number(header["latency_seconds"]),
-        cost_usd=None if header["cost_usd"] is None else Decimal(_text(header["cost_usd"])),
+        cost_usd=None if header["cost_usd"] is None else _money(header["cost_usd"]),
         run_id=_text(header["run_id"]),
         labels={_text(name): _text(label) for name, label in header["labels"].items()},
         about=about,
@@ -170,6 +170,13 @@ def _text(value: object) -> str:
     if isinstance(value, str):
         return value
     raise TypeError(f"{value!r} is not text")
+
+
+def _money(value: object) -> Decimal:
+    usd = Decimal(_text(value))
+    if usd.is_finite():
+        return usd
+    raise ValueError(f"{value!r} is no amount of money")
 
 
 def _number(value: object) -> float:

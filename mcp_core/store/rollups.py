@@ -30,6 +30,8 @@ _FIGURES = sum(not column.primary_key for column in rollup_runs.columns) - 1
 _HOUR_MICROS = 3_600_000_000
 _WIDTH = math.log(1.02)
 _SHORTEST = 1e-6
+_MOST_USD = Decimal(1_000_000)
+"""Of one run, in the sums: a figure beyond that is somebody's mistake, and must not keep the run off the record."""
 
 
 # What tells which sum a run's bytes are part of.
@@ -61,7 +63,10 @@ def _micros(seconds: float | None) -> int:
 
 
 def _nano(amount: str | None) -> int:
-    return 0 if amount is None else int((Decimal(amount) * NANO).to_integral_value(ROUND_HALF_EVEN))
+    if amount is None:
+        return 0
+    usd = max(-_MOST_USD, min(_MOST_USD, Decimal(amount)))
+    return int((usd * NANO).to_integral_value(ROUND_HALF_EVEN))
 
 
 def _was_answered(row: Row) -> bool:

@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcp_core.cache.base import Entry
-from mcp_core.cache.codec import FORMAT_VERSION, decode, encode
+from mcp_core.cache.codec import FORMAT_VERSION, decode, encode, read_head
 from mcp_core.errors import CacheError
 from tests.cache.helpers import entry, key_of, noise
 
@@ -106,3 +107,10 @@ def test_the_benchmark_of_compression_tells_what_it_measured() -> None:
     assert left["ok"] is True
     assert figures["zlib 6, 64 kB: bytes left"]["value"] < left["value"]
     assert figures["zlib 1, 16 kB: pack"]["unit"] == "ms"
+
+
+@pytest.mark.parametrize("cost", ["NaN", "Infinity", "-Infinity"])
+def test_a_cost_that_is_no_amount_makes_it_no_entry(cost: str) -> None:
+    stored = encode(entry(cost_usd=Decimal(cost)))
+    assert decode(stored) is None
+    assert read_head(stored) is None
