@@ -4,16 +4,20 @@ As a library `mcp_core` is silent; `configure_logs` is called by the app and the
 """
 
 import errno
+import gzip
 import json
 import logging
 import os
+import shutil
 import sys
 import traceback
 from collections.abc import Callable, Collection
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
+from mcp_core.private import private_opener
 from mcp_core.settings import Settings
 
 if TYPE_CHECKING:
@@ -117,6 +121,19 @@ def _format(render: Callable[["Record", Callable[[str], str]], str], redact: Cal
     return line
 
 
+def _compress(name: str) -> None:
+    # Loguru's own would let everybody read what it makes.
+    path = Path(name)
+    packed = Path(f"{name}.gz")
+    with (
+        path.open("rb") as source,
+        open(packed, "wb", opener=private_opener) as file,
+        gzip.open(file, "wb") as squeezed,
+    ):
+        shutil.copyfileobj(source, squeezed)
+    path.unlink()
+
+
 def configure_console(
     redact: Callable[[str], str], *, level: str = "INFO", told_elsewhere: Collection[str] = ()
 ) -> None:
@@ -169,7 +186,8 @@ def configure_logs(
             format=_format(_as_json, redact),
             rotation="10 MB",
             retention=10,
-            compression="gz",
+            compression=_compress,
+            opener=private_opener,
             encoding="utf-8",
             diagnose=False,
             delay=True,

@@ -1,7 +1,9 @@
 """Logs: structured, redacted tracebacks included, standard library intercepted, silent as a library."""
 
+import gzip
 import json
 import logging
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -143,3 +145,24 @@ def test_a_cut_shows_no_half_of_a_key(settings: Settings, before: int) -> None:
     logger.warning("{}", "x" * before + "hunter2" * 5 + "x" * 3000)
     (line,) = lines(settings)
     assert "hunter2" not in str(line["message"])
+
+
+def test_logs_are_their_owners_alone_whatever_the_directory(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = settings.data_dir / "logs"
+    directory.mkdir()
+    directory.chmod(0o755)
+    add = logger.add
+    monkeypatch.setattr(logger, "add", lambda *args, **options: add(*args, **{**options, "rotation": lambda *_: True}))
+    configure_logs(settings, Redactor().shapes, console=False)
+    for number in range(3):
+        logger.info("Line {}", number)
+    packed = sorted(directory.glob("*.gz"))
+    assert len(packed) == 3
+    kept = b"".join(gzip.decompress(path.read_bytes()) for path in packed)
+    assert b"Line 0" in kept
+    assert b"Line 1" in kept
+    assert {path.name: oct(stat.S_IMODE(path.stat().st_mode)) for path in directory.iterdir()} == {
+        path.name: "0o600" for path in (directory / LOG_FILE, *packed)
+    }

@@ -96,6 +96,8 @@ def diagnose(load: Callable[[], Settings] = load_settings) -> Iterator[Check]:
     yield _memory(settings)
     yield _guarded("history", lambda: _history(settings))
     yield _guarded("cache", lambda: _cache(settings))
+    if settings.redis_url:
+        yield _guarded("redis", lambda: _redis(settings))
     yield from _plugins()
     yield from _models(settings)
 
@@ -209,6 +211,16 @@ def _cache(settings: Settings) -> Check:
             "Set MCP_MASTER_KEY and MCP_CACHE_ENCRYPTION as they were, or clear the cache: `cache clear`.",
         )
     return Check("cache", "ok", text)
+
+
+def _redis(settings: Settings) -> Check:
+    from mcp_core.cache.redis_state import RedisState  # with all of Redis, which most can do without
+
+    with closing(RedisState(settings.redis_url)) as state:
+        away = state.trouble()
+    if away is not None:
+        return _failed("redis", away)
+    return Check("redis", "ok", "It answers: all processes count failures and rates together.")
 
 
 def _plugins() -> Iterator[Check]:

@@ -16,6 +16,7 @@ from mcp_core.models import Actor, Outage, utcnow
 from mcp_core.providers.rates import Headroom
 from mcp_core.providers.registry import ProviderInfo, Providers
 from mcp_core.security.permissions import check
+from mcp_core.security.redaction import redactor
 from mcp_core.settings import Settings
 from mcp_core.store import Store
 
@@ -43,7 +44,8 @@ class Health:
         outages: simulated ones that go on.
         actors: what is left of the rates of those who asked last.
         trouble: the latest retries, fallbacks, stale answers and errors, newest first.
-        shared: whether circuits and rates are those of all processes.
+        shared: whether circuits and rates are meant to be those of all processes.
+        sharing_trouble: why they are not, though they should be; empty where all is well.
         history_pool: connections to the history's database.
     """
 
@@ -54,6 +56,7 @@ class Health:
     actors: tuple[Headroom, ...]
     trouble: tuple[Trouble, ...]
     shared: bool
+    sharing_trouble: str
     machine: Machine
     history_pool: "Pool"
 
@@ -84,6 +87,7 @@ class HealthService:
         Raises:
             StoreError: the history cannot be read.
         """
+        away = self._providers.sharing_trouble()
         return Health(
             at=utcnow(),
             queue=self._queue.snapshot(),
@@ -92,6 +96,7 @@ class HealthService:
             actors=tuple(room for rates in self._providers.actors.known()[:_MOST_ACTORS] for room in rates.headroom()),
             trouble=tuple(self.trouble()),
             shared=bool(self._settings.redis_url),
+            sharing_trouble="" if away is None else redactor.shapes(str(away)),
             machine=machine(self._settings.data_dir, self._processors),
             history_pool=self._store.pool(),
         )

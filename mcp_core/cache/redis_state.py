@@ -26,6 +26,7 @@ class RedisState:
         self._db: Any = connect(url)
         self._prefix = prefix
         self._away = Outage(health_of_server(url, "Redis"), "sharing")
+        self._why: CacheError | None = None
         self._scripts: dict[str, Any] = {}
 
     def run(self, script: str, key: str, *arguments: float | str) -> list[Any] | None:
@@ -38,14 +39,32 @@ class RedisState:
         try:
             found: list[Any] = known(keys=[f"{self._prefix}:{key}"], args=list(arguments))
         except (RedisError, OSError) as error:
-            self._away.failed(
-                CacheError(
-                    f"{error}.".replace("..", "."), hint="Check that the server at MCP_REDIS_URL runs and is reachable."
-                )
-            )
+            self._failed(error)
             return None
-        self._away.worked()
+        self._worked()
         return found
+
+    def trouble(self) -> CacheError | None:
+        """Why the server cannot be used, as asked now or up to 5 seconds ago; None where it can."""
+        if not self._away.is_down():
+            try:
+                self._db.ping()
+            except (RedisError, OSError) as error:
+                self._failed(error)
+            else:
+                self._worked()
+        return self._why
+
+    def _failed(self, error: Exception) -> None:
+        self._why = CacheError(
+            f"Redis cannot be used: {error}.".replace("..", "."),
+            hint="Check that the server at MCP_REDIS_URL runs and is reachable.",
+        )
+        self._away.failed(self._why)
+
+    def _worked(self) -> None:
+        self._why = None
+        self._away.worked()
 
     def close(self) -> None:
         """Close the connections."""

@@ -4,7 +4,7 @@ from argparse import Namespace
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from mcp_core.cli.output import Output, seconds
+from mcp_core.cli.output import Output, plain, seconds
 from mcp_core.cli.session import open_client
 from mcp_core.formats import count, file_size, moment, ratio
 
@@ -27,6 +27,8 @@ def health(namespace: Namespace, out: Output) -> int:
         return 0
     _queue(now.queue, out)
     out.table(["model server", "state", "calls", "left of its rates"], _servers(now), whole=["model server"])
+    if now.shared:
+        out.line(plain(now.sharing_trouble) or "Redis answers: all processes count failures and rates together.")
     out.line()
     out.table(["this process and its machine", ""], _machine(now.machine))
     pool = now.history_pool

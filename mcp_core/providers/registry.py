@@ -13,7 +13,7 @@ from loguru import logger
 
 from mcp_core.cache.base import Cache, Entry
 from mcp_core.cache.guard import SafeCache
-from mcp_core.errors import ConfigurationError, MCPError
+from mcp_core.errors import CacheError, ConfigurationError, MCPError
 from mcp_core.formats import count
 from mcp_core.models import Usage
 from mcp_core.providers.base import CallScope, ChatRequest, Completion
@@ -277,6 +277,10 @@ class Providers:
             message += f" {worst.message}"
         latency = min((health.latency_seconds or 0.0 for health in well), default=None)
         return ProviderHealth(name, bool(well), latency, message, worst.hint)
+
+    def sharing_trouble(self) -> CacheError | None:
+        """Why circuits and rates are not those of all processes, though they should be; None where all is well."""
+        return None if self._shared is None else self._shared.trouble()
 
     def close(self) -> None:
         """Close all connections and stop the local model."""

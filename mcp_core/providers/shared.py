@@ -5,6 +5,8 @@ None of it has to be shared: where nothing is, or while what shares it is away, 
 
 from typing import NamedTuple, Protocol
 
+from mcp_core.errors import CacheError
+
 __all__ = ["CircuitView", "SharedBucket", "SharedCircuit", "SharedState"]
 
 
@@ -64,6 +66,10 @@ class SharedState(Protocol):
 
     def bucket(self, name: str, *, per_second: float, most: float) -> SharedBucket:
         """The bucket of that name, which fills by `per_second` and holds `most`."""
+        ...
+
+    def trouble(self) -> CacheError | None:
+        """Why it cannot be reached, as of now or a few seconds ago; None where it can."""
         ...
 
     def close(self) -> None:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from mcp_core.cache.redis_state import RedisState
+from mcp_core.errors import CacheError
 from mcp_core.providers.shared import CircuitView, SharedBucket, SharedCircuit
 
 __all__ = ["PROBE_SECONDS", "RedisShared"]
@@ -93,6 +94,10 @@ class RedisShared:
     def bucket(self, name: str, *, per_second: float, most: float) -> SharedBucket:
         """The bucket of that name."""
         return _Bucket(self._state, name, per_second, most)
+
+    def trouble(self) -> CacheError | None:
+        """Why the server cannot be used; None where it can."""
+        return self._state.trouble()
 
     def close(self) -> None:
         """Close its connections."""

@@ -13,6 +13,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from mcp_core.errors import ConfigurationError, StoreError
 from mcp_core.models import utcnow
+from mcp_core.private import reserve
 from mcp_core.store.schema import metadata
 
 __all__ = ["BUSY_SECONDS", "Database", "Pool", "connect"]
@@ -231,6 +232,7 @@ def _connect_file(path: Path) -> Database:
     try:
         if _is_damaged(path):
             _set_aside(path)
+        reserve(path)  # SQLite gives its -wal and -shm the permissions of the file
         with engine.connect() as connection:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
     except (SQLAlchemyError, sqlite3.Error) as error:
@@ -267,6 +269,7 @@ def _tables(connection: sqlite3.Connection) -> set[str]:
 
 def _set_aside(path: Path) -> None:
     # Two processes may find the damage at once: the second must not set the first one's new file aside.
+    reserve(Path(f"{path}.lock"))
     with closing(sqlite3.connect(f"{path}.lock", timeout=BUSY_SECONDS, isolation_level=None)) as lock:
         lock.execute("BEGIN EXCLUSIVE")
         if not _is_damaged(path):

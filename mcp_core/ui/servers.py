@@ -48,7 +48,10 @@ def model_servers(client: MCPClient, now: Health) -> None:
             with st.container(border=True, key=f"server_{info.name}"):
                 _server(client, info, outages.get(info.name), actor)
     _who_asked(now)
-    shared = "All processes count together" if now.shared else "Each process counts by itself"
+    if now.sharing_trouble:
+        st.warning(text.escape(now.sharing_trouble), icon=":material/cloud_off:")
+    together = now.shared and not now.sharing_trouble
+    shared = "All processes count together" if together else "Each process counts by itself"
     st.caption(f"{shared} what fails and what is left of rates.")
 
 

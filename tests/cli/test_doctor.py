@@ -10,6 +10,7 @@ import pytest
 from mcp_core.api import doctor
 from mcp_core.api.notes import Note
 from mcp_core.settings import Settings
+from tests.cache.helpers import closed_port, valkey
 from tests.cli.conftest import Result
 from tests.cli.server import ModelServer
 
@@ -108,6 +109,24 @@ def test_a_data_directory_that_is_a_file_is_a_finding(
     found = checks()
     assert found["data directory"]["status"] == "fail"
     assert "MCP_DATA_DIR" in found["data directory"]["hint"]
+
+
+def test_redis_is_tried_where_it_is_named(cli: Cli, checks: Checks, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MCP_REDIS_URL", f"redis://:hunter2hunter2@127.0.0.1:{closed_port()}/0")
+    away = cli("doctor", "--json")
+    found = {check["name"]: check for check in away.json["checks"]}["redis"]
+    assert (away.code, found["status"]) == (1, "fail")
+    assert "Redis cannot be used: " in found["message"]
+    assert "MCP_REDIS_URL" in found["hint"]
+    assert "hunter2" not in away.out
+    told = cli("health")
+    assert "Redis cannot be used: " in told.out
+    assert cli("health", "--json").json["sharing_trouble"]
+    with valkey() as server:
+        monkeypatch.setenv("MCP_REDIS_URL", f"redis://127.0.0.1:{server.port}/0")
+        assert checks()["redis"]["status"] == "ok"
+        assert "Redis answers" in cli("health").out
+        assert cli("health", "--json").json["sharing_trouble"] == ""
 
 
 def test_little_space_is_a_finding(checks: Checks, data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,18 @@ Cli = Callable[..., Result]
 def test_everything_as_json(cli: Cli, task: Path) -> None:
     found = cli("health", "--json").json
     assert set(found) == {
-        *("at", "queue", "providers", "outages", "actors", "trouble", "shared", "machine", "history_pool"),
+        *(
+            "at",
+            "queue",
+            "providers",
+            "outages",
+            "actors",
+            "trouble",
+            "shared",
+            "sharing_trouble",
+            "machine",
+            "history_pool",
+        ),
     }
     (acme,) = found["providers"]
     assert acme["name"] == "acme"

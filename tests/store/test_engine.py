@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+import stat
 import subprocess
 import sys
 import threading
@@ -59,6 +60,17 @@ def test_an_empty_address_is_a_file_in_the_data_directory(tmp_path: Path) -> Non
         assert store.info()["place"] == str(tmp_path / "deep" / "data" / "history.db")
         with closing(sqlite3.connect(tmp_path / "deep" / "data" / "history.db")) as connection:
             assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_the_history_is_its_owners_alone_whatever_the_directory(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    (tmp_path / "history.db").write_bytes(b"no database at all" * 100)
+    (tmp_path / "history.db").chmod(0o600)
+    with open_store("", data_dir=tmp_path) as store:
+        store.save_run(finished())
+        modes = {path.name: oct(stat.S_IMODE(path.stat().st_mode)) for path in tmp_path.iterdir()}
+    assert {"history.db", "history.db-wal", "history.db-shm", "history.db.lock"} <= modes.keys()
+    assert set(modes.values()) == {"0o600"}
 
 
 def test_connections_are_set_up(tmp_path: Path) -> None:
