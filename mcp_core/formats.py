@@ -1,9 +1,10 @@
 """Figures for people, with their units: the same in the browser and on the command line."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, tzinfo
 from decimal import Decimal
 
-__all__ = ["UNKNOWN", "age", "ago", "count", "file_size", "moment", "money", "rate", "ratio", "seconds"]
+__all__ = ["UNKNOWN", "age", "ago", "count", "file_size", "in_place_of", "moment", "money", "rate", "ratio", "seconds"]
 
 UNKNOWN = "unknown"
 """What stands for a figure nobody knows: never 0."""
@@ -71,6 +72,11 @@ def ratio(value: float | None) -> str:
     if 99.9 < percent < 100:
         return ">99.9 %"
     return f"{percent:.1f}".removesuffix(".0") + " %" if percent < 10 or percent > 99 else f"{percent:.0f} %"
+
+
+def in_place_of(stand_ins: Sequence[str], asked: str | None) -> str:
+    """Who answered: `acme/m`, `beta/b in place of acme/m` where fallbacks did; empty where no model was asked for."""
+    return f"{' and '.join(stand_ins)} in place of {asked}" if stand_ins else asked or ""
 
 
 def file_size(size: float | None) -> str:

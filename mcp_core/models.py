@@ -109,6 +109,7 @@ class CacheOutcome(Frozen):
         key: the cache key, a hash; None for bypass.
         original_run_id: the run that first got this answer; None where unknown.
         parts: part of the key -> short hash of its value; tells which part changed between two runs.
+        model: the fallback whose remembered answer was served; None where it was that of the model asked for.
     """
 
     outcome: Literal["hit", "miss", "stale", "bypass"] = "bypass"
@@ -118,6 +119,7 @@ class CacheOutcome(Frozen):
     key: str | None = None
     original_run_id: str | None = None
     parts: dict[str, str] = Field(default_factory=dict)
+    model: str | None = None
 
     def __eq__(self, other: object) -> bool:
         return self.outcome == other if isinstance(other, str) else super().__eq__(other)
@@ -270,6 +272,14 @@ class Run(Frozen):
     def queued_seconds(self) -> float | None:
         """Seconds from creation to start, not below 0; None where it has not started."""
         return None if self.started_at is None else max(0.0, (self.started_at - self.created_at).total_seconds())
+
+    @property
+    def stand_ins(self) -> tuple[str, ...]:
+        """The fallbacks that answered in place of `model`, asked or from the cache, each once; empty where none did."""
+        fallbacks = self.config.get("fallbacks") or ()
+        served = [f"{attempt.provider}/{attempt.model}" for attempt in self.attempts if attempt.error is None]
+        found = [model for model in served if model in fallbacks and model != self.model]
+        return tuple(dict.fromkeys([*found, *([self.cache.model] if self.cache.model else [])]))
 
     def as_json(self) -> dict[str, Any]:
         """The run as JSON-compatible data: the shape of CLI `--json`, the web API and exports."""

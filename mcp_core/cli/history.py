@@ -13,7 +13,7 @@ from mcp_core.cli.dates import parse_since
 from mcp_core.cli.output import Output, cost, money, plain, seconds
 from mcp_core.cli.session import open_client
 from mcp_core.errors import ConfigurationError, RunTimeoutError
-from mcp_core.formats import age, count, moment
+from mcp_core.formats import age, count, in_place_of, moment
 from mcp_core.models import Run, RunEvent, RunStatus
 from mcp_core.store import RunFilter
 
@@ -197,7 +197,7 @@ def _details(run: Run) -> list[tuple[str, str]]:
         ("id", run.id),
         ("task", f"{run.name} ({run.type})" if run.name else run.type),
         ("status", run.status.value),
-        ("model", run.model or "-"),
+        ("model", in_place_of(run.stand_ins, run.model) or "-"),
         ("priority", run.priority),
         ("created", moment(run.created_at)),
         ("queued", seconds(run.queued_seconds)),

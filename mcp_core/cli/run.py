@@ -12,7 +12,7 @@ from mcp_core.cli.program import CANCELLED, FAILED, TERMINATED, Terminated
 from mcp_core.cli.session import open_client
 from mcp_core.cli.variables import read_variables
 from mcp_core.errors import ConfigurationError, MCPError
-from mcp_core.formats import age, count
+from mcp_core.formats import age, count, in_place_of
 from mcp_core.models import Run, RunStatus, new_id
 from mcp_core.types.base import BaseMCPConfig
 
@@ -163,6 +163,7 @@ def _summary(run: Run) -> str:
     return " · ".join(
         [
             run.status.value,
+            *([in_place_of(run.stand_ins, run.model)] if run.model else []),
             seconds(run.duration_seconds),
             f"{count(run.usage.input_tokens, 'tokens')} in, {run.usage.output_tokens:,} out",
             f"cost {cost(run)}",

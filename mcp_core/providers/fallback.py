@@ -76,6 +76,7 @@ def complete_in_turn(
             attempts.extend(error.attempts)
             failed.append((error, server, one))
         else:
+            found = _named(found, one, request)
             if not attempts:
                 return found
             return replace(
@@ -90,7 +91,7 @@ def complete_in_turn(
             expired = calls.expired(server, one, scope, attempts=_numbered(attempts))
             if expired is not None:
                 logger.warning("Nobody answers in place of {}, so an expired answer is given", request.model)
-                return expired
+                return _named(expired, one, request)
     failure = failed[0][0]
     raise _with_attempts(failure, attempts, f"{failure.hint} Its fallbacks failed too; the attempts say why.") from None
 
@@ -105,8 +106,15 @@ def _remembered(
     """What the cache has for the first of the models it has anything for."""
     for server, one in zip(servers, requests, strict=True):
         if calls.would_hit(server, one, scope) is not None:
-            return calls.complete(server, one, scope)
+            return _named(calls.complete(server, one, scope), one, requests[0])
     return calls.complete(servers[0], requests[0], scope)
+
+
+def _named(found: Completion, one: ChatRequest, asked: ChatRequest) -> Completion:
+    """The completion with the model whose remembered answer it is, where that is not the one asked for."""
+    if one.model == asked.model or found.cache.outcome not in ("hit", "stale"):
+        return found
+    return replace(found, cache=found.cache.model_copy(update={"model": one.model}))
 
 
 def _with_attempts(error: E, attempts: Iterable[Attempt], hint: str | None = None) -> E:

@@ -23,8 +23,18 @@ def badges(run: Run) -> None:
             st.badge(
                 cache_words(run.cache), icon=ICONS[run.cache.outcome], color=_colour(run.cache.outcome), width="content"
             )
+        if run.stand_ins:
+            st.badge("Answered by a fallback", icon=":material/alt_route:", color="orange", width="content")
         if run.model:
-            st.caption(text.escape(run.model), width="content")
+            st.caption(text.escape(text.in_place_of(run.stand_ins, run.model)), width="content")
+    if run.stand_ins and (reason := _why_not(run)):
+        st.caption(f":material/alt_route: {text.escape(reason)}")
+
+
+def _why_not(run: Run) -> str | None:
+    """What the model asked for last had to say for itself; None where it was not asked."""
+    errors = [a.error for a in run.attempts if f"{a.provider}/{a.model}" == run.model and a.error is not None]
+    return errors[-1] if errors else None
 
 
 def _badge(state: str) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from html import unescape
 from urllib.parse import urlsplit
 
-from mcp_core.formats import UNKNOWN, ago, count, file_size, moment, money, rate, ratio, seconds
+from mcp_core.formats import UNKNOWN, ago, count, file_size, in_place_of, moment, money, rate, ratio, seconds
 from mcp_core.ui.forms.text import plain, quoted
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "count",
     "escape",
     "file_size",
+    "in_place_of",
     "markdown_parts",
     "moment",
     "money",

@@ -13,7 +13,7 @@ from mcp_core.cli.parser import CACHE_MODES, STATUSES
 from mcp_core.models import RunStatus
 from mcp_core.types.base import CacheConfig
 from tests.cli.conftest import Result
-from tests.cli.server import ModelServer
+from tests.cli.server import ModelServer, serving
 
 pytestmark = pytest.mark.integration
 
@@ -56,6 +56,28 @@ def test_the_cache_and_the_model_can_be_chosen(cli: Cli, task: Path, model_serve
     assert other["model"] == "acme/other"
     assert model_server.requests[-1]["model"] == "other"
     assert len(model_server.requests) == 4
+
+
+def test_who_answered_in_place_of_the_model_is_told(
+    cli: Cli, task: Path, data_dir: Path, model_server: ModelServer
+) -> None:
+    task.write_text(task.read_text() + "fallbacks: [spare/b]\n")
+    model_server.status = 503
+    with serving() as spare:
+        (data_dir / "providers.toml").write_text(
+            f'version = 1\n[providers.acme]\nbase_url = "{model_server.url}"\n'
+            f'[providers.spare]\nbase_url = "{spare.url}"\n'
+        )
+        for outcome in ("miss", "hit"):
+            said = cli("run", "shorten", "--var", "text=x").err
+            assert "spare/b in place of acme/small" in said
+            assert f"cache {outcome}" in said
+            shown = cli("history", "show", said.split()[-1]).out
+            assert "model     spare/b in place of acme/small" in shown
+    model_server.status = 200
+    said = cli("run", "shorten", "--var", "text=y").err
+    assert "acme/small" in said
+    assert "in place of" not in said
 
 
 def test_a_run_of_a_given_id_is_started_once(cli: Cli, task: Path, model_server: ModelServer) -> None:

@@ -124,6 +124,10 @@ def test_a_fallback_is_chosen_like_a_model_and_asked_where_the_model_is_missing(
         (2, "acme", "n", 200),
     ]
     assert run.attempts[0].error
+    words = shown(page)
+    assert "acme/n in place of acme/m" in words
+    assert "Answered by a fallback" in words
+    assert "acme/m is not known" in words, "why not the one asked for"
     events = [event.data for event in panel.client.runs.events(run.id) if event.kind == "fallback"]
     assert [(data["from"], data["to"]) for data in events] == [("acme/m", "acme/n")]
 

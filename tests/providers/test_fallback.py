@@ -191,7 +191,7 @@ def test_only_finds_what_a_fallback_answered(three: Providers, server: FaultySer
     server.script(status(500))
     three.complete(ask(fallbacks=("gamma/c",)), scope())
     found = three.complete(ask(fallbacks=IN_TURN), scope(mode="only"))
-    assert (found.text, str(found.cache)) == ("from gamma", "hit")
+    assert (found.text, str(found.cache), found.cache.model) == ("from gamma", "hit", "gamma/c")
     assert (server.calls, gamma.calls) == (1, 1)
     with pytest.raises(Exception, match="The cache has no answer"):
         three.complete(ask("something else", fallbacks=IN_TURN), scope(mode="only"))
