@@ -44,6 +44,9 @@ _COMPRESS_FROM = 16_384
 """Shorter bodies are kept plain: zlib takes twice as long as writing them, to save what nobody misses. From here on
 it costs 0.2 ms and more, but more than halves what counts against the byte cap (`benchmarks/compression.py`)."""
 
+_LAST_MOMENT = 253_402_300_800
+"""The year 10000, in seconds since 1970."""
+
 _DAMAGE = (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError, struct.error, zlib.error)
 
 _dumps = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode
@@ -156,7 +159,7 @@ def _entry(header: Any, body: bytes, about: str) -> Entry:
         key=_text(header["key"]),
         body=body,
         content_type=_text(header["content_type"]),
-        created_at=_number(header["created_at"]),
+        created_at=_moment(header["created_at"]),
         expires_at=None if header["expires_at"] is None else _number(header["expires_at"]),
         latency_seconds=_number(header["latency_seconds"]),
         cost_usd=None if header["cost_usd"] is None else _money(header["cost_usd"]),
@@ -177,6 +180,13 @@ def _money(value: object) -> Decimal:
     if usd.is_finite():
         return usd
     raise ValueError(f"{value!r} is no amount of money")
+
+
+def _moment(value: object) -> float:
+    seconds = _number(value)
+    if 0 <= seconds < _LAST_MOMENT:
+        return seconds
+    raise ValueError(f"{seconds} s after 1970 is in no calendar")
 
 
 def _number(value: object) -> float:

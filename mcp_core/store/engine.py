@@ -81,6 +81,11 @@ class Database:
         in_use = pool.checkedout()
         return Pool(in_use, in_use + pool.checkedin(), 2 * pool.size())
 
+    def reserve_writer(self) -> None:
+        """Take the file's writer its connection while there are some: readers, who may need it, take all there are."""
+        if self.is_sqlite:
+            self._held = self.engine.raw_connection()
+
     def begin(self) -> PoolProxiedConnection:
         """A driver's connection inside a new writing transaction, for the one writer of the process.
 

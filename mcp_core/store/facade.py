@@ -62,6 +62,7 @@ class Store:
         self._database = connect(url, data_dir=data_dir)
         try:
             migrate(self._database)
+            self._database.reserve_writer()
             engine = self._database.engine
             self._statements = RunStatements(engine)
             rollups = RollupStatements(engine)

@@ -114,3 +114,8 @@ def test_a_cost_that_is_no_amount_makes_it_no_entry(cost: str) -> None:
     stored = encode(entry(cost_usd=Decimal(cost)))
     assert decode(stored) is None
     assert read_head(stored) is None
+
+
+@pytest.mark.parametrize("moment", [-1.0, 1e15, 1e300])
+def test_an_entry_from_outside_the_calendar_is_missing(moment: float) -> None:
+    assert decode(encode(entry("a", created_at=moment))) is None

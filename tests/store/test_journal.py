@@ -1,8 +1,10 @@
 """What a SQLite file's journal promises: the same answers as the tables, at once, to everybody."""
 
 import sqlite3
+import threading
 from collections.abc import Iterator
-from contextlib import closing
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -11,9 +13,11 @@ from typing import TypeAlias
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import Connection
 
 from mcp_core.models import CacheOutcome, RunStatus, Usage, new_id, utcnow
 from mcp_core.store import Store, open_store
+from mcp_core.store.journal import Journal
 from tests.store.samples import events_of, finished, running
 
 pytestmark = pytest.mark.integration
@@ -49,6 +53,23 @@ def test_another_process_reads_what_is_still_in_the_journal(store: Store, tmp_pa
         assert other.count() == 1
     store.flush()
     assert store.count() == 1
+
+
+def test_readers_leave_the_writer_a_connection(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.save_run(finished())
+    readers = 16  # as many as there are connections
+    together = threading.Barrier(readers)
+    has_lines = Journal.has_lines
+
+    def at_once(journal: Journal, reader: Connection) -> bool:
+        found = has_lines(journal, reader)
+        with suppress(threading.BrokenBarrierError):
+            together.wait(2)
+        return found
+
+    with open_store("", data_dir=tmp_path) as other, ThreadPoolExecutor(readers) as pool:
+        monkeypatch.setattr(Journal, "has_lines", at_once)
+        assert [found.result(25) for found in [pool.submit(other.count) for _ in range(readers)]] == [1] * readers
 
 
 def test_flushing_empties_it(store: Store, tmp_path: Path) -> None:
