@@ -314,5 +314,5 @@ def cache_cipher(settings: Settings) -> Cipher | None:
 
 def _unknown(key: str) -> ConfigurationError:
     return ConfigurationError(
-        f"The cache has no entry {key!r}.", hint="It may be gone meanwhile; `cache entries` names those there are."
+        f"The cache has no entry {key!r}.", hint="It may be gone meanwhile. The list of the cache has those there are."
     )

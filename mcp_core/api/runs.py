@@ -53,7 +53,7 @@ class RunService:
         if run is None:
             raise ConfigurationError(
                 f"There is no run {run_id[:80]!r}.",
-                hint="It may have been deleted; `history list` names those there are.",
+                hint="It may have been deleted. The history has those there are.",
             )
         return run
 

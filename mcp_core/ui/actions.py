@@ -7,7 +7,7 @@ import streamlit as st
 
 from mcp_core.api.client import MCPClient
 from mcp_core.api.handle import RunHandle
-from mcp_core.errors import MCPError
+from mcp_core.errors import ConfigurationError, MCPError
 from mcp_core.models import Run, RunEvent, RunStatus
 from mcp_core.ui import links, snippets, text
 from mcp_core.ui.choices import tasks_of
@@ -23,35 +23,57 @@ def run_actions(client: MCPClient, run: Run, *, key: str = "run", form_link: Map
     Args:
         form_link: query parameters of the run form, where that is on the page already.
     """
-    with st.container(horizontal=True, gap="small"):
-        if run.status is RunStatus.INTERRUPTED and st.button(
-            "Resume",
-            icon=":material/resume:",
-            type="primary",
-            key=f"{key}.resume",
-            help="Begins anew as another run, linked to this one; pressed twice, it is the same one. What models have "
-            "answered before comes from the cache.",
-        ):
-            resume(client, run)
-        if st.button("Run again", icon=":material/replay:", key=f"{key}.again"):
-            repeat(client, run)
-        if st.button(
+    broken = _not_again(client, run)
+    resumed = to_form = False
+    with st.container(horizontal=True, gap="small", vertical_alignment="center"):
+        if run.status is RunStatus.INTERRUPTED:
+            resumed = st.button(
+                "Resume",
+                icon=":material/resume:",
+                type="primary",
+                key=f"{key}.resume",
+                disabled=bool(broken),
+                help="Begins anew as another run, linked to this one; pressed twice, it is the same one. What models "
+                "have answered before comes from the cache.",
+            )
+        again = st.button("Run again", icon=":material/replay:", key=f"{key}.again", disabled=bool(broken))
+        fresh = st.button(
             "Run without cache",
             icon=":material/cloud_sync:",
             key=f"{key}.refresh",
+            disabled=bool(broken),
             help="Asks the model again and remembers the new answer.",
-        ):
-            repeat(client, run, cache="refresh")
+        )
         if form_link is None:
-            st.page_link(
-                links.PAGES["run"],
-                label="Open in the form",
+            to_form = st.button(
+                "Open in the form",
                 icon=":material/edit:",
-                query_params={"from": run.id},
+                key=f"{key}.form",
+                disabled=bool(broken),
                 help="Change it and run it again.",
             )
         _download(run, key)
-        _share(client, run, key, form_link)
+    if broken:
+        st.caption(f":material/block: {text.escape(broken)}")
+    # What is refused is told below the row, not between its buttons.
+    if resumed:
+        resume(client, run)
+    elif again or fresh:
+        repeat(client, run, cache="refresh" if fresh else None)
+    elif to_form:
+        st.switch_page(links.PAGES["run"], query_params={"from": run.id})
+    _share(client, run, key, form_link)
+
+
+def _not_again(client: MCPClient, run: Run) -> str:
+    """Why the run can be neither repeated nor opened in the form; empty where it can."""
+    try:
+        client.parse(run.config)
+    except ConfigurationError as error:
+        if run.error is not None and run.error.type == ConfigurationError.__name__:
+            return "It cannot be run from here: nothing of a task that is wrong is kept. Mend the task and run that."
+        return f"It cannot be run again: its settings are not valid any more. {error}"
+    return ""
 
 
 def repeat(client: MCPClient, run: Run, *, cache: str | None = None) -> None:
@@ -101,7 +123,8 @@ def _download(run: Run, key: str) -> None:
 
 
 def _share(client: MCPClient, run: Run, key: str, form_link: Mapping[str, str] | None) -> None:
-    box = st.popover("Share", icon=":material/share:", key=f"{key}.share", on_change="rerun")
+    # Not a popover: what is drawn only once it is open has no room on a small screen.
+    box = st.expander("Share", icon=":material/share:", key=f"{key}.share", on_change="rerun")
     if not box.open:
         return
     with box:

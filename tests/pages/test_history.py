@@ -368,6 +368,7 @@ def test_a_run_that_is_not_there_is_said_to_be_gone(panel: Panel) -> None:
     page = panel.open("history", run="0123nothing")
     assert not page.exception
     assert "There is no run" in page.warning[0].value
+    assert "history list" not in page.warning[0].value, "a page names no command"
     assert "run" not in page.query_params
     assert len(table(page)) == 3, "the runs there are stand below"
 

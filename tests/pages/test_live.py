@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from mcp_core.errors import ConfigurationError
 from mcp_core.models import Run, RunOutput, RunStatus, utcnow
 from mcp_core.types.llm_prompt import LLMPromptConfig
 from tests.faulty import hang, status, stream
@@ -101,7 +102,9 @@ def test_a_past_run_opens_in_the_form(panel: Panel) -> None:
     run = panel.client.submit(config, {"text": "Snow"}).result(20)
     history = panel.open("history", run=run.id)
     assert not history.exception
-    assert "Open in the form" in [link.value for link in history.page_link]
+    history.button(key="run.form").click().run()
+    assert not history.exception
+    assert history.text_area(key="run.summarise.variables.v_text").value == "Snow"
     page = panel.open("run", **{"from": run.id})
     assert page.query_params == {"from": run.id}
     assert page.text_area(key="run.summarise.variables.v_text").value == "Snow"
@@ -115,9 +118,32 @@ def test_a_run_that_cannot_be_repeated_says_why(panel: Panel) -> None:
     gone = Run(id="gone", type="gone", config={"type": "gone"}, status=RunStatus.SUCCEEDED, output=RunOutput(text="x"))
     panel.client.store.save_run(gone.model_copy(update={"started_at": utcnow(), "finished_at": utcnow()}))
     page = panel.open("run", run="gone")
+    assert page.button(key="run.again").disabled
+    assert page.button(key="run.refresh").disabled
+    assert "its settings are not valid any more" in shown(page)
+    assert not page.error
+
+
+def test_a_run_of_a_broken_task_file_cannot_be_repeated_or_opened(panel: Panel, tmp_path: Path) -> None:
+    panel.open()
+    (tmp_path / "bad.yaml").write_text("type: llm_prompt\nname: Bad\n")
+    with pytest.raises(ConfigurationError):
+        panel.client.load(tmp_path / "bad.yaml", run_id="bad")
+    page = panel.open("history", run="bad")
+    assert not page.exception
+    assert all(page.button(key=f"run.{name}").disabled for name in ("again", "refresh", "form"))
+    assert "nothing of a task that is wrong is kept" in shown(page)
+
+
+def test_a_refused_repetition_is_told_below_the_buttons(panel: Panel) -> None:
+    panel.open()
+    config = {"type": "llm_prompt", "template": "Say {{ word }}", "model": "acme/m"}
+    run = Run(id="less", type="llm_prompt", config=config, status=RunStatus.FAILED, model="acme/m")
+    panel.client.store.save_run(run.model_copy(update={"started_at": utcnow(), "finished_at": utcnow()}))
+    page = panel.open("run", run="less")
     page.button(key="run.again").click().run()
     assert page.error[0].proto.title == "The run was not started"
-    assert "gone" in page.error[0].value
+    assert "word" in page.error[0].value
 
 
 def test_a_broken_task_file_is_named_and_the_others_stay(panel: Panel, tmp_path: Path) -> None:
