@@ -235,8 +235,8 @@ class MCPClient:
     def load(self, task: str | Path, *, actor: Actor | None = None, run_id: str | None = None) -> BaseMCPConfig:
         """As `tasks.load`, for a task that is to be run.
 
-        Where its file is wrong but its type is known, the run that was meant is recorded as failed, without what the
-        file says.
+        Where its file is wrong, the run that was meant is recorded as failed, without what the file says; its type is
+        `unknown` where the file names none that there is.
 
         Raises:
             ConfigurationError: there is no such task, its file is wrong, or `run_id` is none.

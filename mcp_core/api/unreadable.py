@@ -10,23 +10,24 @@ from mcp_core.types.registry import Registry
 
 __all__ = ["for_the_record", "run_of"]
 
+UNKNOWN_TYPE = "unknown"
+"""Type of a run whose file does not say which of those there are it is of."""
+
 _TYPE = re.compile(r"""^[\s{]*["']?type["']?\s*:\s*["']?([\w-]+)""", re.MULTILINE)
 
 
 def run_of(path: Path, registry: Registry, actor: Actor, run_id: str | None) -> Run | None:
-    """The run that this task file was meant to be; None where not even its type is known.
+    """The run that this task file was meant to be; None where there is no file that can be read.
 
-    Of what the file says only its type is kept: a secret in the wrong place of it does not get into the history.
+    Of what the file says only the name of a type that there is is kept: a secret in the wrong place of it does not get
+    into the history.
     """
     try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            return None
-        text = path.read_text("utf-8", errors="replace")
+        with path.open("rb") as file:
+            text = file.read(MAX_FILE_BYTES).decode("utf-8", errors="replace")
     except OSError:
         return None
-    kind = next((found for found in _TYPE.findall(text) if found in registry.names()), None)
-    if kind is None:
-        return None
+    kind = next((found for found in _TYPE.findall(text) if found in registry.names()), UNKNOWN_TYPE)
     return Run(
         id=run_id or new_id(),
         type=kind,

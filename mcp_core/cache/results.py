@@ -99,12 +99,12 @@ class Results:
             found = self._from_entry(entry, digests, scope, began)
             if found is not None:
                 return found
+        scope.emit("cache", {"outcome": "miss", "key": key})
         if scope.mode == "only":
             raise ExecutionError(
                 "The cache has no result of this, and the task may not work it out anew.",
                 hint="Set the task's `cache` to `use`, or run it once with that.",
             )
-        scope.emit("cache", {"outcome": "miss", "key": key})
         made, led = self._flights.run(
             f"{scope.mode}:{key}", lambda: self._make(key, whole, make, scope), cancel=scope.cancel
         )

@@ -98,12 +98,12 @@ class Calls:
             if hit is not None:
                 return hit
             entry = None
+        scope.emit("cache", {"outcome": "miss", "key": explained.key})
         if mode == "only":
             raise ExecutionError(
                 "The cache has no answer to this request, and the task may not ask the model.",
                 hint="Set the task's `cache` to `use`, or run it once with that.",
             )
-        scope.emit("cache", {"outcome": "miss", "key": explained.key})
         leads = False
 
         def lead() -> _Fetched:

@@ -70,7 +70,7 @@ class Totals:
     Attributes:
         runs: how many finished.
         hits: answered from the cache; stale: answered from an expired entry; misses: asked and remembered;
-            bypass: the cache was not asked.
+            bypass: a model was asked, and the cache was not.
         hit_ratio: hits and stale of hits, stale and misses; None where the cache was not asked.
         errors: failed, timed out or interrupted.
         cost_usd: known cost; `unknown_cost` counts the runs that a model of unknown price has answered.

@@ -69,6 +69,11 @@ def _nano(amount: str | None) -> int:
     return int((usd * NANO).to_integral_value(ROUND_HALF_EVEN))
 
 
+def _asked(row: Row) -> bool:
+    """Whether a model server was asked: a run that was refused or stopped before that has not passed by the cache."""
+    return bool(row["input_tokens"] or row["output_tokens"] or loads(row["attempts"]))
+
+
 def _was_answered(row: Row) -> bool:
     """Whether a model gave an answer that has a price, known or not."""
     used = row["input_tokens"] or row["output_tokens"]
@@ -114,7 +119,7 @@ class Rollups:
                     int(outcome == "hit"),
                     int(outcome == "miss"),
                     int(outcome == "stale"),
-                    int(outcome == "bypass"),
+                    int(outcome == "bypass" and _asked(row)),
                     int(failed),
                     row["input_tokens"],
                     row["output_tokens"],

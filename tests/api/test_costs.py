@@ -91,6 +91,7 @@ def test_a_call_that_failed_was_a_miss(panel: MCPClient, server: FaultyServer) -
 def test_only_never_asks(panel: MCPClient, server: FaultyServer) -> None:
     run = panel.execute(config(cache="only"))
     assert run.status is RunStatus.FAILED
+    assert run.cache == "miss"
     assert server.calls == 0
     panel.execute(config(cache={"mode": "use", "ttl": 0.01}))
     threading.Event().wait(0.05)

@@ -12,6 +12,7 @@ import pytest
 from mcp_core.cli.parser import CACHE_MODES, STATUSES
 from mcp_core.models import RunStatus
 from mcp_core.types.base import CacheConfig
+from mcp_core.types.files import MAX_FILE_BYTES
 from tests.cli.conftest import Result
 from tests.cli.server import ModelServer, serving
 
@@ -194,12 +195,34 @@ def test_a_task_file_that_is_wrong_leaves_a_failed_run_without_its_words(
     assert cli("run", str(tmp_path / name)).out == ""
 
 
-@pytest.mark.parametrize("text", ["", "- a list", "template: hi", "type: poem\ntemplate: hi", "\0\0type", "type: ["])
-def test_a_task_file_of_no_known_type_is_no_run(cli: Cli, data_dir: Path, tmp_path: Path, text: str) -> None:
-    (tmp_path / "unknown.yaml").write_text(text)
-    result = cli("run", str(tmp_path / "unknown.yaml"), "--json")
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"- a list",
+        b"template: hi",
+        b"type: poem\ntemplate: hi",
+        b"\0\0type",
+        b"type: [",
+        b"\xff\xfe",
+        b"#" * (MAX_FILE_BYTES + 1),
+    ],
+)
+def test_a_task_file_of_no_known_type_is_a_failed_run_too(cli: Cli, tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "odd.yaml").write_bytes(content)
+    result = cli("run", str(tmp_path / "odd.yaml"), "--json")
     assert result.code == 2
-    assert set(result.json) == {"error"}
+    assert (result.json["status"], result.json["type"], result.json["name"]) == ("failed", "unknown", "odd")
+    assert "poem" not in result.out
+    assert cli("history", "list", "--json").json["runs"] == [result.json]
+
+
+def test_a_task_file_that_is_not_there_is_no_run(cli: Cli, data_dir: Path, tmp_path: Path) -> None:
+    (tmp_path / "folder.yaml").mkdir()
+    for name in ("gone.yaml", "folder.yaml"):
+        result = cli("run", str(tmp_path / name), "--json")
+        assert result.code == 2
+        assert set(result.json) == {"error"}
     assert cli("history", "list", "--json").json["runs"] == []
 
 

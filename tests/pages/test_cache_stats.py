@@ -11,6 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 from mcp_core import formats
 from mcp_core.cli import main
+from mcp_core.errors import ConfigurationError
 from mcp_core.models import Run
 from mcp_core.types.llm_prompt import LLMPromptConfig
 from mcp_core.ui.client import release_client
@@ -27,7 +28,10 @@ def _config(text: str, *, name: str = "Greet", model: str = "acme/m", **cache: A
 
 
 def _some_of_each(panel: Panel) -> None:
-    """Two misses and a hit of each of two tasks, one bypass, one refresh, one failure and one stale answer."""
+    """Two misses and a hit of each of two tasks, one bypass, one refresh, one failure and one stale answer.
+
+    Also one miss that may not ask, and a refused run that gets to neither the cache nor a model.
+    """
     panel.server.default = chat("Hello you.")
     execute = panel.client.execute
     for name, model in (("Greet", "acme/m"), ("Sum up", "acme/n")):
@@ -44,10 +48,13 @@ def _some_of_each(panel: Panel) -> None:
     panel.server.default = status(503)
     assert execute(brief).cache == "stale"
     assert execute(_config("nobody answers this")).status == "failed"
+    assert execute(_config("nobody may ask this", mode="only")).cache == "miss"
+    with pytest.raises(ConfigurationError, match="missing"):
+        execute(_config("{{ missing }}"), {})
 
 
 def _recounted(runs: list[Run]) -> dict[str, Any]:
-    outcomes: Counter[str] = Counter(run.cache.outcome for run in runs)
+    outcomes: Counter[str] = Counter(run.cache.outcome for run in runs if run.attempts or run.cache != "bypass")
     served = outcomes["hit"] + outcomes["stale"]
     return {
         **{name: outcomes[outcome] for name, outcome in OUTCOMES.items()},
