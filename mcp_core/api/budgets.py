@@ -1,5 +1,6 @@
 """Budgets as callers see them: what may be spent, what is, and what is left."""
 
+from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from typing import cast
 
@@ -16,6 +17,7 @@ from mcp_core.store.budget_shapes import PERIODS, SCOPES, Budget, BudgetPeriod, 
 __all__ = ["BudgetService"]
 
 _LONGEST_NAME = 200
+_EACH: Mapping[str, str] = {"day": "daily", "month": "monthly"}
 
 
 class BudgetService:
@@ -41,7 +43,8 @@ class BudgetService:
             if (budget.scope, budget.name, budget.period) == (scope, name, period):
                 return budget
         raise ConfigurationError(
-            f"There is no budget of the {scope} {name} a {period}.", hint="`budgets list` names those there are."
+            f"There is no {_EACH[period]} budget for the {scope} {name!r}.",
+            hint="`budgets list` names those there are.",
         )
 
     def of_run(self, run: Run) -> "list_[Budget]":

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from mcp_core.cli.output import Output, seconds
 from mcp_core.cli.program import FAILED
+from mcp_core.errors import ConfigurationError
 from mcp_core.formats import UNKNOWN, age, count, moment, money
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ _CACHE = {
 
 
 def dry_run(look: "Preflight", out: Output) -> int:
-    """Print what a run would take; returns 1 where it would be refused."""
+    """Print what a run would take; returns the exit code that the run would end with where it would be refused."""
     if out.as_json:
         out.document(look.as_json())
     else:
@@ -30,7 +31,9 @@ def dry_run(look: "Preflight", out: Output) -> int:
         out.note(f"it would be refused: {look.refusal.message}")
         if look.refusal.hint:
             out.note(f"hint: {look.refusal.hint}")
-    return 0 if look.refusal is None else FAILED
+    if look.refusal is None:
+        return 0
+    return 2 if look.refusal.type == ConfigurationError.__name__ else FAILED
 
 
 def _rows(look: "Preflight") -> list[tuple[str, str]]:

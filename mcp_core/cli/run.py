@@ -35,13 +35,16 @@ def run(namespace: Namespace, out: Output) -> int:
             return _refused(client, run_id, error, out)
         variables = read_variables(namespace.variables, namespace.variable_files, config.variable_specs())
         if namespace.dry_run:
-            return dry_run(client.preflight(config, variables), out)
+            try:
+                return dry_run(client.preflight(config, variables), out)
+            except ConfigurationError as error:
+                return out.error(_in_options(error, config))
         try:
             handle = client.submit(
                 config, variables, run_id=run_id, priority=namespace.priority, stream=out.interactive
             )
         except MCPError as error:
-            return _refused(client, run_id, error, out)
+            return _refused(client, run_id, _in_options(error, config), out)
         return follow(client, handle, out)
 
 
@@ -90,6 +93,16 @@ def _config(client: "MCPClient", namespace: Namespace, run_id: str) -> BaseMCPCo
     if namespace.cache is not None:
         changes["cache"] = config.cache.model_copy(update={"mode": namespace.cache})
     return client.parse({**dict(config), **changes}, source=namespace.task) if changes else config
+
+
+def _in_options(error: MCPError, config: BaseMCPConfig) -> MCPError:
+    """The error with a hint that can be typed, where variables are what is wrong."""
+    specs = config.variable_specs()
+    if not isinstance(error, ConfigurationError) or error.field != "variables" or not specs:
+        return error
+    needed = [name for name, spec in specs.items() if spec.default is None] or list(specs)
+    options = " ".join(f"--var {name}=…" for name in needed)
+    return ConfigurationError(error.message, hint=f"Give {options}", field=error.field, record=error.record)
 
 
 def _refused(client: "MCPClient", run_id: str, error: MCPError, out: Output) -> int:

@@ -28,8 +28,9 @@ def open_settings(namespace: "Namespace") -> Settings:
         configure_logs(settings, redactor.shapes)
     else:
         level = settings.log_level if settings.log_level in ("ERROR", "CRITICAL") else "WARNING"
-        # How a run ended is what the command itself says.
-        configure_logs(settings, redactor.shapes, console_level=level, told_elsewhere=["mcp_core.api.endings"])
+        # How a run ended, and which other model was asked, is what the command itself says.
+        told = ["mcp_core.api.endings", "mcp_core.providers.fallback"]
+        configure_logs(settings, redactor.shapes, console_level=level, told_elsewhere=told)
     return settings
 
 

@@ -25,6 +25,7 @@ from mcp_core.settings import LONGEST_TTL, Seconds, Settings
 __all__ = [
     "BUNDLED_MODEL",
     "LOCAL",
+    "PRESET_KEYS",
     "PROVIDERS_VERSION",
     "EndpointConfig",
     "ModelLimit",
@@ -36,6 +37,13 @@ __all__ = [
 
 PROVIDERS_VERSION = 1
 """Version of the providers file that this code writes about and reads."""
+
+PRESET_KEYS: Mapping[str, str] = {"openai": "OPENAI_API_KEY", "anthropic": "ANTHROPIC_API_KEY"}
+"""Provider that is there as soon as its key is set -> the variable of the key."""
+_PRESETS: Mapping[str, tuple[Literal["openai", "anthropic"], str]] = {
+    "openai": ("openai", "https://api.openai.com/v1"),
+    "anthropic": ("anthropic", "https://api.anthropic.com"),
+}
 
 LOCAL = "local"
 """Name of the built-in provider."""
@@ -208,17 +216,10 @@ def load_providers(settings: Settings) -> dict[str, ProviderConfig]:
     if alias := local_alias(settings):
         _require_model_file(settings)
         found[LOCAL] = ProviderConfig(name=LOCAL, base_url="http://127.0.0.1/v1", models=(alias,))
-    if settings.value_of("OPENAI_API_KEY"):
-        found["openai"] = ProviderConfig(
-            name="openai", base_url="https://api.openai.com/v1", api_key_env="OPENAI_API_KEY"
-        )
-    if settings.value_of("ANTHROPIC_API_KEY"):
-        found["anthropic"] = ProviderConfig(
-            name="anthropic",
-            protocol="anthropic",
-            base_url="https://api.anthropic.com",
-            api_key_env="ANTHROPIC_API_KEY",
-        )
+    for name, key in PRESET_KEYS.items():
+        if settings.value_of(key):
+            protocol, base_url = _PRESETS[name]
+            found[name] = ProviderConfig(name=name, protocol=protocol, base_url=base_url, api_key_env=key)
     found.update(_tables(settings.secret_tables.get("providers", {}), "secrets.toml"))
     path = settings.providers_file or settings.data_dir / "providers.toml"
     if path.exists():

@@ -18,7 +18,7 @@ from mcp_core.formats import count
 from mcp_core.models import Usage
 from mcp_core.providers.base import CallScope, ChatRequest, Completion
 from mcp_core.providers.calls import Calls, KeyExplanation
-from mcp_core.providers.config import LOCAL, load_providers
+from mcp_core.providers.config import LOCAL, PRESET_KEYS, load_providers
 from mcp_core.providers.endpoints import Endpoint
 from mcp_core.providers.estimates import Estimate, estimate
 from mcp_core.providers.fallback import complete_in_turn
@@ -304,6 +304,12 @@ class Providers:
                     "The local model is switched off.",
                     hint="Unset MCP_LOCAL_MODEL, or choose a model of another provider.",
                     field="MCP_LOCAL_MODEL",
+                )
+            if key := PRESET_KEYS.get(name):
+                raise ConfigurationError(
+                    f"The provider {name!r} has no key.",
+                    hint=f"Set {key} and start again, or choose a model of another provider.",
+                    field="model",
                 )
             raise ConfigurationError(
                 f"There is no provider {name!r}.",

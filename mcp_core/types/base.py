@@ -29,6 +29,7 @@ from mcp_core.settings import LONGEST_TTL
 from mcp_core.types.variables import VariableSpec
 
 __all__ = [
+    "MODEL_PATTERN",
     "BaseMCPConfig",
     "CacheConfig",
     "Executor",
@@ -38,6 +39,9 @@ __all__ = [
     "TypeDefinition",
     "executor",
 ]
+
+MODEL_PATTERN = r"^[A-Za-z0-9_.-]+/\S+$"
+"""Pattern of a field that names a model: provider/model."""
 
 
 class MCPType(StrEnum):

@@ -60,15 +60,25 @@ def parse_task(text: str, registry: Registry, *, source: str) -> BaseMCPConfig:
         raw = json.loads(text) if source.endswith(".json") else yaml.load(text, Loader=_Loader)  # noqa: S506  (a SafeLoader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigurationError(
-            f"{source} cannot be parsed: {' '.join(str(error).split())}.",
+            f"{source} cannot be parsed{_place_of(error)}: {_words_of(error)}.",
             record=f"{Path(source).name} cannot be parsed{_place_of(error)}.",
         ) from None
+    if raw is None:
+        raise ConfigurationError(f"{source} is empty.", hint="A task file starts with `type: llm_prompt`.")
     if not isinstance(raw, Mapping):
         raise ConfigurationError(
             f"{source}: found {type(raw).__name__}, allowed is a mapping of field names to values.",
             hint="A task file starts with `type: llm_prompt`.",
         )
     return registry.parse(raw, source=source)
+
+
+def _words_of(error: Exception) -> str:
+    if isinstance(error, yaml.MarkedYAMLError):
+        return ", ".join(filter(None, (error.context, error.problem))) or "it is no YAML"
+    if isinstance(error, yaml.reader.ReaderError):
+        return f"{error.reason} (character {error.position + 1:,})"
+    return error.msg if isinstance(error, json.JSONDecodeError) else " ".join(str(error).split())
 
 
 def _place_of(error: Exception) -> str:

@@ -13,7 +13,7 @@ from mcp_core.models import RunOutput
 from mcp_core.providers.base import ChatRequest, Message
 from mcp_core.providers.llm import DEFAULT_MODEL
 from mcp_core.types import templates
-from mcp_core.types.base import BaseMCPConfig, RunContext, executor
+from mcp_core.types.base import MODEL_PATTERN, BaseMCPConfig, RunContext, executor
 from mcp_core.types.variables import VariableSpec
 
 __all__ = ["LLMPromptConfig", "chat_request", "run_llm_prompt"]
@@ -41,7 +41,7 @@ class LLMPromptConfig(BaseMCPConfig):
     )
     model: str = Field(
         DEFAULT_MODEL,
-        pattern=r"^[A-Za-z0-9_.-]+/\S+$",
+        pattern=MODEL_PATTERN,
         max_length=300,
         title="Model",
         description="Written provider/model.",
@@ -52,7 +52,7 @@ class LLMPromptConfig(BaseMCPConfig):
         Annotated[
             str,
             Field(
-                pattern=r"^[A-Za-z0-9_.-]+/\S+$",
+                pattern=MODEL_PATTERN,
                 max_length=300,
                 title="Fallback",
                 examples=["openai/gpt-4o-mini"],

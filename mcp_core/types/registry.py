@@ -1,6 +1,7 @@
 """Which types can be run: the built-in ones and those of installed plugins, all through `Registry.register`."""
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -10,7 +11,7 @@ from loguru import logger
 from pydantic import ValidationError
 
 from mcp_core.errors import ConfigurationError
-from mcp_core.types.base import BaseMCPConfig, Executor, MCPType, TypeDefinition
+from mcp_core.types.base import MODEL_PATTERN, BaseMCPConfig, Executor, MCPType, TypeDefinition
 
 __all__ = ["BUILT_IN_TYPES", "ENTRY_POINT_GROUP", "Registry", "default_registry"]
 
@@ -20,6 +21,10 @@ BUILT_IN_TYPES: Mapping[str, str] = {
     "llm_prompt": "mcp_core.types.llm_prompt:run_llm_prompt",
 }
 """Built-in type -> its executor. Named here, not in the package's metadata, so that an uninstalled clone has them."""
+
+
+_PATTERN_WORDS: Mapping[object, str] = {MODEL_PATTERN: "a model written provider/model"}
+"""Pattern of a field -> what it means, for people who do not read patterns."""
 
 
 class Registry:
@@ -83,9 +88,14 @@ class Registry:
         except KeyError:
             raise ConfigurationError(
                 f"type: found {name!r}, allowed are {', '.join(sorted(self._types))}.",
-                hint="Install the plugin that brings this type." if name not in set(MCPType) else "",
+                hint=self._hint(name),
                 field="type",
             ) from None
+
+    def _hint(self, name: str) -> str:
+        if close := get_close_matches(name, self._types, 1):
+            return f"Did you mean {close[0]}?"
+        return "Install the plugin that brings this type." if name not in set(MCPType) else ""
 
     def names(self) -> list[str]:
         """Names of all types, in order of registration: the built-in ones first."""
@@ -124,17 +134,18 @@ def explain(error: ValidationError, config_class: type[BaseMCPConfig], source: s
         path = ".".join(str(part) for part in item["loc"]) or "schema_version"
         # Pydantic's own words say what is allowed; those of a validator may say what was found.
         own = item["type"] in ("value_error", "assertion_error")
-        records.append(f"{Path(source).name}: {path}: {'wrong' if own else item['msg']}.")
+        allowed = _PATTERN_WORDS.get(item.get("ctx", {}).get("pattern"), item["msg"])
+        records.append(f"{Path(source).name}: {path}: {'wrong' if own else allowed}.")
         if item["type"] == "extra_forbidden":
-            allowed = "no such field; known are " + ", ".join(config_class.model_fields)
-            sentences.append(f"{source}: {path}: {allowed}.")
+            sentences.append(f"{source}: {path}: no such field; known are {', '.join(config_class.model_fields)}.")
         elif item["type"] == "missing":
             sentences.append(f"{source}: {path}: missing.")
-        elif not item["loc"]:
-            sentences.append(f"{source}: {item['msg'].removeprefix('Value error, ')}.")
+        elif own:
+            # A validator's own words are whole sentences, some of them with their full stop.
+            said = item["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ").rstrip(".")
+            sentences.append(f"{source}: {f'{path}: ' if item['loc'] else ''}{said}.")
         else:
-            message = item["msg"].removeprefix("Value error, ")
-            sentences.append(f"{source}: {path}: found {str(item['input'])[:80]!r}, allowed: {message}.")
+            sentences.append(f"{source}: {path}: found {str(item['input'])[:80]!r}, allowed: {allowed}.")
     first = items[0]["loc"]
     return ConfigurationError("\n".join(sentences), field=".".join(map(str, first)) or None, record="\n".join(records))
 

@@ -1,6 +1,7 @@
 """Variables of a task: what is declared, and the pydantic model that checks what a run is given."""
 
 import datetime as dt
+import json
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Literal
@@ -104,7 +105,7 @@ def validate_variables(specs: Mapping[str, VariableSpec], given: Mapping[str, An
     except ValidationError as error:
         raise ConfigurationError(
             " ".join(_sentence(item, specs) for item in error.errors(include_url=False)[:10]),
-            hint="Give: " + ", ".join(f"{name} ({_WORDS[spec.type]})" for name, spec in specs.items()) + "."
+            hint="Give: " + ", ".join(f"{name} ({_allowed(spec)})" for name, spec in specs.items()) + "."
             if specs
             else "The task takes no variables.",
             field="variables",
@@ -120,5 +121,11 @@ def _sentence(item: Any, specs: Mapping[str, VariableSpec]) -> str:
         return f"The task has no variable `{name}`."
     if item["type"] == "string_too_long":
         return f"The variable `{name}` has more than {MAX_TEXT:,} characters."
-    allowed = f"one of {list(specs[name].choices)}" if specs[name].choices else _WORDS[specs[name].type]
-    return f"The variable `{name}` is {str(item['input'])[:80]!r}, allowed is {allowed}."
+    return f"The variable `{name}` is {str(item['input'])[:80]!r}, allowed is {_allowed(specs[name])}."
+
+
+def _allowed(spec: VariableSpec) -> str:
+    if not spec.choices:
+        return _WORDS[spec.type]
+    choices = [choice if isinstance(choice, str) else json.dumps(choice) for choice in spec.choices]
+    return f"one of {', '.join(choices)}" if len(choices) > 1 else choices[0]

@@ -427,7 +427,7 @@ def test_what_is_no_budget_is_refused(panel: MCPClient, values: Any, field: str)
 
 def test_a_budget_that_is_not_there_is_named(panel: MCPClient) -> None:
     assert panel.budgets.delete("actor", "ann", "day") is False
-    with pytest.raises(ConfigurationError, match="no budget of the actor ann a day"):
+    with pytest.raises(ConfigurationError, match="no daily budget for the actor 'ann'"):
         panel.budgets.get("actor", "ann", "day")
 
 

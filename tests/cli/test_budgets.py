@@ -38,7 +38,7 @@ def test_budgets_are_set_listed_and_deleted(cli: Cli, data_dir: Path) -> None:
     assert cli("budgets", "delete", "team", "red", "month", "--yes", "--json").json == {"deleted": 1}
     gone = cli("budgets", "delete", "team", "red", "month", "--yes")
     assert gone.code == 2
-    assert "no budget of the team red a month" in gone.err
+    assert "There is no monthly budget for the team 'red'." in gone.err
 
 
 def test_wrong_use_is_told(cli: Cli, data_dir: Path) -> None:
@@ -63,6 +63,15 @@ def test_a_dry_run_tells_what_a_run_would_take_and_starts_none(
     cli("run", "shorten", "--var", "text=It rained.")
     data = cli("run", "shorten", "--var", "text=It rained.", "--dry-run", "--json").json
     assert (data["cache"], data["cost_usd"], data["like_runs"]) == ("hit", "0", 1)
+
+
+def test_a_dry_run_without_a_key_ends_as_the_run_would(cli: Cli, task: Path, data_dir: Path) -> None:
+    (data_dir / "providers.toml").write_text(
+        '[providers.acme]\nbase_url = "http://127.0.0.1:9/v1"\napi_key_env = "NO_SUCH_KEY"\n'
+    )
+    ahead = cli("run", "shorten", "--var", "text=x", "--dry-run")
+    assert (ahead.code, cli("run", "shorten", "--var", "text=x").code) == (2, 2)
+    assert "NO_SUCH_KEY" in ahead.err
 
 
 def test_a_dry_run_of_what_would_be_refused_ends_as_failed(cli: Cli, priced: Path) -> None:

@@ -72,6 +72,8 @@ def test_who_answered_in_place_of_the_model_is_told(
         for outcome in ("miss", "hit"):
             said = cli("run", "shorten", "--var", "text=x").err
             assert "spare/b in place of acme/small" in said
+            assert said.count("Asking spare/b instead") == 1
+            assert "WARNING" not in said
             assert f"cache {outcome}" in said
             shown = cli("history", "show", said.split()[-1]).out
             assert "model     spare/b in place of acme/small" in shown
@@ -110,6 +112,10 @@ def test_a_refused_run_is_recorded_and_printed(cli: Cli, task: Path) -> None:
     assert "`text` is missing" in result.err
     human = cli("run", "shorten")
     assert (human.code, human.out) == (2, "")
+    assert "--var text=…" in human.err
+    ahead = cli("run", "shorten", "--dry-run")
+    assert (ahead.code, ahead.out) == (2, "")
+    assert "--var text=…" in ahead.err
     assert "run: " in human.err
 
 
@@ -118,6 +124,15 @@ def test_a_configuration_error_within_a_run_is_code_2(cli: Cli, task: Path) -> N
     assert result.code == 2
     assert result.json["error"]["type"] == "ConfigurationError"
     assert "nobody" in result.json["error"]["message"]
+
+
+def test_a_known_provider_without_its_key_says_which_key(cli: Cli, task: Path) -> None:
+    for options in ([], ["--dry-run"]):
+        for provider, key in (("openai", "OPENAI_API_KEY"), ("anthropic", "ANTHROPIC_API_KEY")):
+            result = cli("run", "shorten", "--var", "text=x", "--model", f"{provider}/large", *options)
+            assert result.code == 2
+            assert f"The provider '{provider}' has no key." in result.err
+            assert f"Set {key} " in result.err
 
 
 @pytest.mark.parametrize(

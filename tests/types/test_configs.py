@@ -150,7 +150,12 @@ def test_every_example_loads(path: Path, registry: Registry) -> None:
         ("type: poem\ntemplate: hi", r"task\.yaml: type: found 'poem', allowed are llm_prompt"),
         ("template: hi", r"task\.yaml: type: found None"),
         ("- a\n- b", r"task\.yaml: found list, allowed is a mapping"),
-        ("a: [", r"task\.yaml cannot be parsed"),
+        ("a: [", r"task\.yaml cannot be parsed: line 1, column 5: while parsing a flow node, [^\"^]*\.$"),
+        ("a\0", r"task\.yaml cannot be parsed: special characters are not allowed \(character 2\)\.$"),
+        ("# nothing\n", r"task\.yaml is empty\. A task file starts with"),
+        ("type: llm_promt", r"found 'llm_promt', allowed are .* Did you mean llm_prompt\?"),
+        ("type: llm_prompt\ntemplate: hi\nmodel: nope", r"found 'nope', allowed: a model written provider/model\.$"),
+        ("type: llm_prompt\ntemplate: 'hi {{ x'", r"template: The template has an error in line 1: [^.]*\.$"),
         ("!!python/object/apply:os.system ['true']", r"task\.yaml cannot be parsed"),
     ],
 )
