@@ -1,7 +1,7 @@
 """What a run would take, before it is started: nobody is asked, nothing is counted, nothing is reserved."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -10,7 +10,7 @@ from mcp_core.api.endings import error_of
 from mcp_core.api.guard import BudgetGuard, refusal
 from mcp_core.errors import ConfigurationError, ExecutionError, MCPError, PermissionDeniedError
 from mcp_core.models import Actor, Run, RunError, Usage
-from mcp_core.providers.base import CallScope, ChatRequest
+from mcp_core.providers.base import CachePolicy, CallScope, ChatRequest
 from mcp_core.providers.registry import Providers
 from mcp_core.security.permissions import check
 from mcp_core.store import Store
@@ -44,6 +44,7 @@ class Preflight:
         like_runs: how many of them there were.
         budget: of those the run counts for, the one with the least left; None where there is none.
         refusal: why the run would be refused or fail at once; None where it would begin.
+        outlook: that the model is known to be down, and what would happen then; empty where it would be asked.
     """
 
     model: str | None
@@ -61,6 +62,7 @@ class Preflight:
     like_runs: int = 0
     budget: Budget | None = None
     refusal: RunError | None = None
+    outlook: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """The same as JSON-compatible data; money is a decimal text."""
@@ -134,6 +136,7 @@ class PreflightService:
         self, requests: Sequence[ChatRequest], run: Run, config: BaseMCPConfig, usual_output: float | None
     ) -> dict[str, Any]:
         policy = config.cache.policy()
+        asks = policy.mode != "only"
         scope = CallScope(tenant=run.team, policy=policy)
         entries = [self._providers.would_hit(request, scope) for request in requests]
         estimates = [self._providers.estimate(request) for request in requests]
@@ -142,7 +145,7 @@ class PreflightService:
         costs: list[Decimal | None] = []
         most_costs: list[Decimal | None] = []
         for request, one, entry in zip(requests, estimates, entries, strict=True):
-            if entry is None and policy.mode != "only":
+            if entry is None and asks:
                 about = Usage(input_tokens=one.input_tokens, output_tokens=-(-usual // len(requests)))
                 costs.append(self._providers.price(request.model, about))
                 most_costs.append(self._providers.price(request.model, one.most))
@@ -160,7 +163,21 @@ class PreflightService:
             "bounded": all(one.bounded for one in estimates),
             "cost_usd": _sum(costs),
             "most_cost_usd": _sum(most_costs),
+            "outlook": self._outlook(requests, scope) if asks and cache not in ("hit", "stale") else "",
         }
+
+    def _outlook(self, requests: Sequence[ChatRequest], scope: CallScope) -> str:
+        """What would come of calls whose model is known to be down; empty where it would be asked."""
+        why = self._providers.trouble(requests[0].provider)
+        if not why:
+            return ""
+        for model in requests[0].fallbacks:
+            if not self._providers.trouble(model.partition("/")[0]):
+                return f"{why} {model} would be asked instead."
+        remembered = replace(scope, policy=CachePolicy("only"))
+        if scope.policy.mode == "use" and all(self._providers.would_hit(one, remembered) for one in requests):
+            return f"{why} The expired answer that the cache has would be given."
+        return f"{why} The run would fail while that lasts."
 
 
 def _sum(costs: Sequence[Decimal | None]) -> Decimal | None:

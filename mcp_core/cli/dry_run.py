@@ -31,6 +31,8 @@ def dry_run(look: "Preflight", out: Output) -> int:
         out.note(f"it would be refused: {look.refusal.message}")
         if look.refusal.hint:
             out.note(f"hint: {look.refusal.hint}")
+    if look.outlook:
+        out.note(look.outlook)
     if look.refusal is None:
         return 0
     return 2 if look.refusal.type == ConfigurationError.__name__ else FAILED

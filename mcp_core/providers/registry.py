@@ -175,6 +175,14 @@ class Providers:
         """The cache entry that would answer `request` now; None where the server would be asked."""
         return self._calls.would_hit(self._find(request.provider), request, scope)
 
+    def trouble(self, name: str) -> str:
+        """Why a call of that provider would be turned away now, as a sentence; empty where it would be asked.
+
+        Raises:
+            ConfigurationError: there is no such provider.
+        """
+        return self._find(name).trouble
+
     def concurrency(self, name: str) -> int:
         """How many calls a provider takes at the same time; 0 where there is none of that name."""
         server = self._servers.get(name)

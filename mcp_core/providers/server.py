@@ -154,6 +154,15 @@ class ModelServer:
         return "ready" if circuit == "closed" else circuit
 
     @property
+    def trouble(self) -> str:
+        """Why a call would be turned away now, as a sentence; empty where the server would be asked."""
+        if (outage := self.outage) is not None:
+            return f"An outage of {self.config.name} is simulated until {outage.until:%H:%M:%S} UTC."
+        if not self.has_key:
+            return f"The key of {self.config.name} is not set."
+        return self.endpoints.refusal().message if self.endpoints.state == "open" else ""
+
+    @property
     def outage(self) -> Outage | None:
         """The simulated outage it has now; None where it has none."""
         return self._resources.outages.of(self.config.name)

@@ -36,6 +36,8 @@ def forecast(client: MCPClient, config: BaseMCPConfig | None, variables: Mapping
         st.caption(f":material/error: {text.escape(str(error))}")
         return
     st.caption(" · ".join(words_of(look)), help=_HELP)
+    if look.outlook:
+        st.caption(f":material/cloud_off: {text.escape(look.outlook)}")
     if look.refusal is not None:
         st.warning(text.escape(look.refusal.message), title="It would be refused", icon=":material/block:")
         if look.refusal.hint:

@@ -1,5 +1,6 @@
 """Outages an admin simulates: seen by every process on the history, felt as a server that refuses connections."""
 
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -11,8 +12,9 @@ from mcp_core.errors import ConfigurationError, PermissionDeniedError, StoreErro
 from mcp_core.models import Actor, Outage, Run, RunStatus, utcnow
 from mcp_core.providers.outages import SimulatedOutages
 from mcp_core.settings import load_settings
+from mcp_core.types.base import CacheConfig
 from mcp_core.types.llm_prompt import LLMPromptConfig
-from tests.faulty import FaultyServer
+from tests.faulty import FaultyServer, status
 
 pytestmark = pytest.mark.integration
 
@@ -173,3 +175,37 @@ def test_many_calls_ask_once_a_second_and_a_failing_store_changes_nothing() -> N
     outages.forget()
     outages.of("acme")
     assert reads == [0.0, 1.1, 1.2]
+
+
+def outlook(panel: MCPClient, n: object, config: LLMPromptConfig = ACME) -> str:
+    return panel.preflight(config, {"n": str(n)}).outlook
+
+
+def test_looking_ahead_tells_of_an_outage_and_what_would_happen(panel: MCPClient) -> None:
+    assert outlook(panel, 1) == ""
+    ask(panel, "old", ACME.model_copy(update={"cache": CacheConfig(ttl=0.001)}))
+    deadline = time.monotonic() + 60
+    while any(item.is_fresh() for item in panel.cache.find()):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    panel.health.simulate_outage("acme", minutes=60)
+    alone = outlook(panel, 1)
+    assert alone.startswith("An outage of acme is simulated until ")
+    assert alone.endswith(" The run would fail while that lasts.")
+    assert outlook(panel, "old").endswith(" The expired answer that the cache has would be given.")
+    assert outlook(panel, 1, WITH_FALLBACK).endswith(" spare/m would be asked instead.")
+    assert outlook(panel, "old", ACME.model_copy(update={"cache": CacheConfig(mode="only")})) == ""
+    assert ask(panel, 1, WITH_FALLBACK).status is RunStatus.SUCCEEDED
+    panel.health.simulate_outage("spare", minutes=60)
+    assert outlook(panel, 2, WITH_FALLBACK).endswith(" The run would fail while that lasts.")
+    panel.health.end_outage("acme")
+    assert outlook(panel, 2, WITH_FALLBACK) == ""
+
+
+def test_looking_ahead_tells_of_an_open_circuit(panel: MCPClient, servers: tuple[FaultyServer, FaultyServer]) -> None:
+    servers[0].default = status(500)
+    for number in range(2):
+        assert outlook(panel, number) == ""
+        ask(panel, number)
+    assert " is left alone for a while; it is tried again in " in outlook(panel, 3)
+    assert outlook(panel, 3, WITH_FALLBACK).endswith(" spare/m would be asked instead.")
