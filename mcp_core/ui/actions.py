@@ -54,7 +54,7 @@ def run_actions(client: MCPClient, run: Run, *, key: str = "run", form_link: Map
             )
         _download(run, key)
     if broken:
-        st.caption(f":material/block: {text.escape(broken)}")
+        st.caption(f":material/block: {text.sentences(broken)}")
     # What is refused is told below the row, not between its buttons.
     if resumed:
         resume(client, run)

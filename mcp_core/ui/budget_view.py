@@ -234,7 +234,7 @@ def _save(client: MCPClient, scope: str, name: str, period: str, limit_usd: floa
     try:
         budget = client.budgets.set(scope, name, period, Decimal(str(limit_usd)), actor=actor)
     except MCPError as error:
-        st.session_state[_TROUBLE] = text.escape(str(error))
+        st.session_state[_TROUBLE] = text.sentences(str(error))
     else:
         leave_note(_sentence(budget), icon=":material/savings:")
 
@@ -248,6 +248,6 @@ def delete_budget(client: MCPClient, budget: Budget, actor: Actor) -> None:
     try:
         there = client.budgets.delete(budget.scope, budget.name, budget.period, actor=actor)
     except MCPError as error:
-        leave_note(text.escape(str(error)), icon=":material/error:")
+        leave_note(text.sentences(str(error)), icon=":material/error:")
     else:
         leave_note("The budget is deleted." if there else "The budget was gone already.", icon=":material/delete:")

@@ -84,7 +84,7 @@ def delete_runs(client: MCPClient, ids: Sequence[str], actor: Actor) -> None:
     try:
         gone = client.runs.delete(ids, actor=actor)
     except MCPError as error:
-        leave_note(text.escape(str(error)), icon=":material/error:")
+        leave_note(text.sentences(str(error)), icon=":material/error:")
         return
     left = len(ids) - gone
     stayed = f" {text.count(left, 'runs')} stayed: still going, or deleted before." if left else ""
@@ -99,7 +99,8 @@ def repeat_runs(client: MCPClient, ids: Sequence[str], actor: Actor) -> None:
             client.runs.repeat(run_id, actor=actor)
         except MCPError as error:
             leave_note(
-                f"Run {text.escape(run_id[:12])} was not repeated: {text.escape(str(error))}", icon=":material/error:"
+                f"Run {text.escape(run_id[:12])} was not repeated: {text.sentences(str(error))}",
+                icon=":material/error:",
             )
             break
         done += 1
@@ -114,5 +115,5 @@ def cancel_runs(client: MCPClient, ids: Sequence[str], actor: Actor) -> None:
         try:
             stopped += client.runs.cancel(run_id, actor=actor)
         except MCPError as error:
-            leave_note(f"Run {text.escape(run_id[:12])} goes on: {text.escape(str(error))}", icon=":material/error:")
+            leave_note(f"Run {text.escape(run_id[:12])} goes on: {text.sentences(str(error))}", icon=":material/error:")
     leave_note(f"Cancelled {text.count(stopped, 'runs')}.", icon=":material/cancel:")

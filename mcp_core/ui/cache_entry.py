@@ -34,7 +34,7 @@ def entry_view(client: MCPClient, item: Item) -> None:
     try:
         item, entry = client.cache.show(item.key)
     except MCPError as error:
-        st.warning(text.escape(str(error)), icon=":material/help:")
+        st.warning(text.sentences(str(error)), icon=":material/help:")
         entry = None
     with st.container(border=True):
         words = f"Stored {text.moment(_at(item.created_at), viewer_zone())}, {_until(item)}"
@@ -135,7 +135,7 @@ def delete_entry(client: MCPClient, key: str, actor: Actor) -> None:
     try:
         there = client.cache.delete(key, actor=actor)
     except MCPError as error:
-        leave_note(text.escape(str(error)), icon=":material/error:")
+        leave_note(text.sentences(str(error)), icon=":material/error:")
     else:
         leave_note("The answer is forgotten." if there else "The answer was gone already.", icon=":material/delete:")
 
@@ -145,7 +145,7 @@ def pin_entry(client: MCPClient, key: str, actor: Actor, *, pinned: bool) -> Non
     try:
         client.cache.pin(key, pinned=pinned, actor=actor)
     except MCPError as error:
-        leave_note(text.escape(str(error)), icon=":material/error:")
+        leave_note(text.sentences(str(error)), icon=":material/error:")
     else:
         words = "The answer is pinned: it stays." if pinned else "The answer is no longer pinned."
         leave_note(words, icon=":material/keep:")
@@ -156,6 +156,6 @@ def refresh_entry(client: MCPClient, key: str, actor: Actor) -> None:
     try:
         handle = client.cache.refresh(key, actor=actor)
     except MCPError as error:
-        leave_note(text.escape(str(error)), icon=":material/error:")
+        leave_note(text.sentences(str(error)), icon=":material/error:")
     else:
         leave_note(f"Run {handle.id[:12]} asks again.", icon=":material/refresh:")

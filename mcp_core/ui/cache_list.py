@@ -205,6 +205,6 @@ def forget_entries(client: MCPClient, wanted: EntryFilter, actor: Actor, *, pinn
         else:
             gone = client.cache.forget(wanted, pinned=pinned or wanted.pinned is True, actor=actor)
     except MCPError as error:
-        leave_note(text.escape(str(error)), icon=":material/error:")
+        leave_note(text.sentences(str(error)), icon=":material/error:")
     else:
         leave_note(f"Forgot {text.count(gone, 'entries')}.", icon=":material/delete_sweep:")

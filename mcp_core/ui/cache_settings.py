@@ -24,7 +24,7 @@ def cache_settings(client: MCPClient) -> None:
     st.caption("They are read when the app starts: from the environment, `.env` or Streamlit secrets.")
     with st.container(border=True):
         for name, value, source, effect in _rows(client):
-            st.markdown(f"`{name}` {text.escape(value)} ({source}): {text.escape(effect)}")
+            st.markdown(f"`{name}` {text.escape(value)} ({source}): {text.sentences(effect)}")
 
 
 def _rows(client: MCPClient) -> Iterator[tuple[str, str, str, str]]:

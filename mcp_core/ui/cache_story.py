@@ -37,7 +37,7 @@ def _hit(client: MCPClient, run: Run) -> None:
         except MCPError:
             st.caption("The run that first got this answer is not in the history any more.")
     words = hit_words(run.cache, None if first is None else first.duration_seconds)
-    st.caption(f":material/bolt: {text.escape(words)}")
+    st.caption(f":material/bolt: {text.sentences(words)}")
 
 
 def _miss(client: MCPClient, run: Run) -> None:
@@ -45,7 +45,7 @@ def _miss(client: MCPClient, run: Run) -> None:
         changed = client.runs.changed_since_last(run.id)
     except MCPError as error:
         changed = None
-        st.caption(text.escape(str(error)))
+        st.caption(text.sentences(str(error)))
     st.caption(f":material/cloud_download: {miss_words(changed, model_asked=bool(run.attempts))}")
 
 

@@ -26,12 +26,12 @@ def held_or_why(client: MCPClient) -> CacheSize | None:
         return client.cache.size()
     except MCPError as error:
         st.warning(
-            text.escape(error.message),
+            text.sentences(error.message),
             title="The cache cannot be read; runs go on without it",
             icon=":material/warning:",
         )
         if error.hint:
-            st.markdown(text.escape(error.hint))
+            st.markdown(text.sentences(error.hint))
         return None
 
 

@@ -17,7 +17,7 @@ from mcp_core.logs import configure_console, configure_logs
 from mcp_core.models import Actor
 from mcp_core.security.redaction import redactor
 from mcp_core.settings import load_settings
-from mcp_core.ui.text import escape
+from mcp_core.ui.text import sentences
 
 __all__ = ["current_actor", "current_client", "release_client"]
 
@@ -118,9 +118,9 @@ def _warm_up() -> None:
 
 def _explain(error: MCPError) -> None:
     st.title("The panel cannot start", icon=":material/build:")
-    st.error(escape(redactor.shapes(error.message)), title="What is wrong", icon=":material/error:")
+    st.error(sentences(redactor.shapes(error.message)), title="What is wrong", icon=":material/error:")
     if error.hint:
-        st.info(escape(redactor.shapes(error.hint)), title="What to do", icon=":material/lightbulb:")
+        st.info(sentences(redactor.shapes(error.hint)), title="What to do", icon=":material/lightbulb:")
     st.markdown("Nothing has been started or changed. Mend it where the app runs, then try again.")
     st.button("Try again", icon=":material/refresh:", type="primary")
     st.caption("`python -m mcp_core doctor`, run in the same place, checks the whole installation.")

@@ -33,15 +33,15 @@ def forecast(client: MCPClient, config: BaseMCPConfig | None, variables: Mapping
     try:
         look = client.preflight(config, variables, actor=current_actor())
     except MCPError as error:
-        st.caption(f":material/error: {text.escape(str(error))}")
+        st.caption(f":material/error: {text.sentences(str(error))}")
         return
     st.caption(" · ".join(words_of(look)), help=_HELP)
     if look.outlook:
         st.caption(f":material/cloud_off: {text.escape(look.outlook)}")
     if look.refusal is not None:
-        st.warning(text.escape(look.refusal.message), title="It would be refused", icon=":material/block:")
+        st.warning(text.sentences(look.refusal.message), title="It would be refused", icon=":material/block:")
         if look.refusal.hint:
-            st.caption(f":material/lightbulb: {text.escape(look.refusal.hint)}")
+            st.caption(f":material/lightbulb: {text.sentences(look.refusal.hint)}")
 
 
 def words_of(look: Preflight) -> list[str]:

@@ -45,7 +45,7 @@ def banner(client: MCPClient) -> None:
     for note in notes(client.settings, model_running=client.providers.local.state == "running"):
         show = st.warning if note.level == "warning" else st.info
         icon = ":material/memory:" if note.topic == "memory" else ":material/hard_drive:"
-        show(text.escape(note.hint), title=text.escape(note.text), icon=icon)
+        show(text.sentences(note.hint), title=text.sentences(note.text), icon=icon)
 
 
 def local_model_notice(client: MCPClient, model: str | None) -> None:
@@ -82,7 +82,7 @@ def local_model_on_its_way(client: MCPClient) -> None:
 
 def _failed(client: MCPClient) -> None:
     failure = client.providers.local.failure
-    words = text.escape(str(failure)) if failure else "Look at the log for the reason."
+    words = text.sentences(str(failure)) if failure else "Look at the log for the reason."
     st.warning(words, title="The built-in model is not available", icon=":material/cloud_off:")
     keyed = [info.name for info in client.providers.list() if info.name != LOCAL and info.has_key]
     if keyed:
@@ -117,7 +117,7 @@ def _provider(client: MCPClient, info: ProviderInfo) -> None:
     if info.name == LOCAL and info.state in ("fetching", "loading"):
         fragment(local_model_on_its_way, every=_LOOK_SECONDS)(client)
     elif info.name == LOCAL and info.state == "failed" and client.providers.local.failure:
-        st.caption(f":material/error: {text.escape(str(client.providers.local.failure))}")
+        st.caption(f":material/error: {text.sentences(str(client.providers.local.failure))}")
     st.caption(about(info))
     test_result(info.name)
 
@@ -179,9 +179,9 @@ def _test(client: MCPClient, name: str) -> ProviderHealth:
 def _outcome(tested: ProviderHealth) -> None:
     if tested.ok:
         took = f" in {text.seconds(tested.latency_seconds)}" if tested.latency_seconds is not None else ""
-        st.caption(f":green[:material/check:] {text.escape(tested.message)}{took}")
+        st.caption(f":green[:material/check:] {text.sentences(tested.message)}{took}")
     else:
-        st.caption(f":red[:material/error:] {text.escape(tested.message)} {text.escape(tested.hint)}")
+        st.caption(f":red[:material/error:] {text.sentences(tested.message)} {text.sentences(tested.hint)}")
 
 
 def about(info: ProviderInfo) -> str:

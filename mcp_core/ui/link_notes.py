@@ -7,7 +7,7 @@ import streamlit as st
 
 from mcp_core.errors import MCPError
 from mcp_core.security.redaction import redactor
-from mcp_core.ui.text import escape
+from mcp_core.ui.text import sentences
 
 __all__ = ["check", "note", "note_error", "top"]
 
@@ -72,7 +72,7 @@ def check(name: str, allowed: Iterable[str]) -> None:
 def _say(line: str) -> None:
     # Known secrets and what looks like one stay out, as they do everywhere; what is foreign is shown as it is.
     line = redactor.shapes(line)
-    line = escape(line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]}…")
+    line = sentences(line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]}…")
     lines: list[str] = st.session_state.setdefault(_LINES, [])
     if line in lines or len(lines) >= _MOST_LINES:
         return

@@ -37,9 +37,9 @@ def live_view(
     try:
         run = client.runs.get(run_id)
     except ConfigurationError as error:
-        st.warning(text.escape(error.message), title="This run is not here", icon=":material/search_off:")
+        st.warning(text.sentences(error.message), title="This run is not here", icon=":material/search_off:")
         if error.hint:
-            st.markdown(text.escape(error.hint))
+            st.markdown(text.sentences(error.hint))
         return None
     if run.status.is_final:
         _readings().pop(run.id, None)
@@ -63,9 +63,9 @@ def nothing_yet() -> None:
 
 def refused(error: MCPError) -> None:
     """A run that could not begin: why, and what to do."""
-    st.error(text.escape(error.message), title="The run was not started", icon=":material/error:")
+    st.error(text.sentences(error.message), title="The run was not started", icon=":material/error:")
     if error.hint:
-        st.markdown(f":material/lightbulb: {text.escape(error.hint)}")
+        st.markdown(f":material/lightbulb: {text.sentences(error.hint)}")
 
 
 def show(run: Run) -> None:
@@ -124,7 +124,7 @@ def _cancel(client: MCPClient, run_id: str, reading: Following) -> None:
     try:
         reading.cancelling = client.runs.cancel(run_id, actor=current_actor())
     except MCPError as error:
-        st.warning(text.escape(str(error)))
+        st.warning(text.sentences(str(error)))
 
 
 def _waiting(client: MCPClient, run: Run, reading: Following) -> None:
@@ -142,7 +142,7 @@ def _waiting(client: MCPClient, run: Run, reading: Following) -> None:
         usual = f" (usually {text.seconds(expected)})" if expected and expected >= 1 else ""
         st.markdown(f":shimmer[Waiting for the answer]{usual}")
     if reading.note:
-        st.caption(text.escape(reading.note))
+        st.caption(text.sentences(reading.note))
 
 
 def _is_open(progress: Mapping[str, object] | None) -> bool:

@@ -44,4 +44,4 @@ def machine(now: Health) -> None:
 
 
 def _figure(label: str, value: str, words: str) -> None:
-    st.metric(label, value, border=True, height="stretch", help=text.escape(words))
+    st.metric(label, value, border=True, height="stretch", help=text.sentences(words))

@@ -28,7 +28,7 @@ def badges(run: Run) -> None:
         if run.model:
             st.caption(text.escape(text.in_place_of(run.stand_ins, run.model)), width="content")
     if run.stand_ins and (reason := _why_not(run)):
-        st.caption(f":material/alt_route: {text.escape(reason)}")
+        st.caption(f":material/alt_route: {text.sentences(reason)}")
 
 
 def _why_not(run: Run) -> str | None:
@@ -60,11 +60,11 @@ def cache_words(cache: CacheOutcome) -> str:
 def failure(error: RunError) -> None:
     """Why a run did not succeed, and what to do."""
     if error.type == "RunCancelledError":
-        st.info(text.escape(error.hint or error.message), title=_error_title(error.type), icon=":material/cancel:")
+        st.info(text.sentences(error.hint or error.message), title=_error_title(error.type), icon=":material/cancel:")
         return
-    st.error(text.escape(error.message), title=_error_title(error.type), icon=":material/error:")
+    st.error(text.sentences(error.message), title=_error_title(error.type), icon=":material/error:")
     if error.hint:
-        st.markdown(f":material/lightbulb: {text.escape(error.hint)}")
+        st.markdown(f":material/lightbulb: {text.sentences(error.hint)}")
 
 
 def _error_title(kind: str) -> str:

@@ -86,7 +86,7 @@ def _cancel(client: MCPClient, run_id: str) -> None:
     try:
         client.runs.cancel(run_id, actor=current_actor())
     except MCPError as error:
-        st.warning(text.escape(str(error)))
+        st.warning(text.sentences(str(error)))
     else:
         st.rerun(scope="fragment")
 

@@ -30,7 +30,7 @@ def prompt_preview(config: BaseMCPConfig | None, variables: Mapping[str, Any] | 
         try:
             request = chat_request(config, dict(variables))
         except MCPError as error:
-            st.error(text.escape(str(error)))
+            st.error(text.sentences(str(error)))
             return
         for message in request.messages:
             st.caption({"system": "System prompt", "user": "Prompt"}.get(message.role, message.role))

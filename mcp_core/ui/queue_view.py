@@ -111,4 +111,4 @@ def cancel_run(client: MCPClient, run_id: str, actor: Actor) -> None:
         else:
             leave_note("It was over already.", icon=":material/cancel:")
     except MCPError as error:
-        leave_note(f"The run goes on: {text.escape(str(error))}", icon=":material/error:")
+        leave_note(f"The run goes on: {text.sentences(str(error))}", icon=":material/error:")

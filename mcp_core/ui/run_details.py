@@ -124,7 +124,7 @@ def _log(client: MCPClient, run: Run) -> None:
     try:
         log = client.logs.of_run(run)
     except MCPError as error:
-        st.warning(text.escape(str(error)), icon=":material/description:")
+        st.warning(text.sentences(str(error)), icon=":material/description:")
         return
     if log.truncated:
         st.caption("Only the newest lines are shown; the log file may have earlier ones.")

@@ -25,8 +25,8 @@ def run_page(client: MCPClient, run_id: str) -> None:
     try:
         run = client.runs.get(run_id)
     except ConfigurationError as error:
-        st.warning(text.escape(error.message), title="This run is not here", icon=":material/search_off:")
-        st.markdown(text.escape(error.hint))
+        st.warning(text.sentences(error.message), title="This run is not here", icon=":material/search_off:")
+        st.markdown(text.sentences(error.hint))
         return
     _head(run)
     drawn = live.live_view(client, run.id, finished=lambda done: actions.run_actions(client, done))

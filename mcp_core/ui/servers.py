@@ -49,7 +49,7 @@ def model_servers(client: MCPClient, now: Health) -> None:
                 _server(client, info, outages.get(info.name), actor)
     _who_asked(now)
     if now.sharing_trouble:
-        st.warning(text.escape(now.sharing_trouble), icon=":material/cloud_off:")
+        st.warning(text.sentences(now.sharing_trouble), icon=":material/cloud_off:")
     together = now.shared and not now.sharing_trouble
     shared = "All processes count together" if together else "Each process counts by itself"
     st.caption(f"{shared} what fails and what is left of rates.")
@@ -82,7 +82,7 @@ def _circuits(info: ProviderInfo) -> None:
             with st.container(horizontal=True, vertical_alignment="center", gap="small"):
                 _circuit(endpoint.state, endpoint.retry_in_seconds)
                 words = f"{endpoint.base_url} · weight {endpoint.weight:g} · {text.count(endpoint.in_use, 'calls')}"
-                st.caption(text.escape(words), width="content")
+                st.caption(text.sentences(words), width="content")
     else:
         state = info.state if info.state in ("open", "half-open") else "closed"
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
@@ -101,7 +101,7 @@ def _headroom(room: Headroom) -> None:
     words = f"{room.subject}: {left:,.0f} of {room.most:,.0f} {room.what} at once, {room.per_minute:,} a minute"
     if room.left < 0:
         words = f"{room.subject}: calls wait for their turn, {room.per_minute:,} {room.what} a minute"
-    st.progress(min(1.0, left / room.most), text=text.escape(words))
+    st.progress(min(1.0, left / room.most), text=text.sentences(words))
 
 
 def _who_asked(now: Health) -> None:
@@ -166,7 +166,7 @@ def begin_outage(client: MCPClient, name: str, actor: Actor) -> None:
     try:
         outage = client.health.simulate_outage(name, minutes=minutes, actor=actor)
     except MCPError as error:
-        leave_note(text.escape(str(error)), icon=":material/error:")
+        leave_note(text.sentences(str(error)), icon=":material/error:")
         return
     leave_note(f"{text.escape(outage.provider)} is taken for down.", icon=":material/power_off:")
 
@@ -176,7 +176,7 @@ def end_outage(client: MCPClient, name: str, actor: Actor) -> None:
     try:
         ended = client.health.end_outage(name, actor=actor)
     except MCPError as error:
-        leave_note(text.escape(str(error)), icon=":material/error:")
+        leave_note(text.sentences(str(error)), icon=":material/error:")
         return
     words = f"The outage of {text.escape(name)} is over." if ended else "It was over already."
     leave_note(words, icon=":material/power:")

@@ -97,4 +97,4 @@ def _keep_columns(client: MCPClient, actor: Actor) -> None:
     try:
         client.preferences.set(COLUMNS_KEY, list(st.session_state["cols"]) or None, actor=actor)
     except MCPError as error:
-        leave_note(f"The columns are not kept: {text.escape(str(error))}", icon=":material/error:")
+        leave_note(f"The columns are not kept: {text.sentences(str(error))}", icon=":material/error:")

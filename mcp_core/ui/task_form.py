@@ -80,7 +80,7 @@ def task_picker(client: MCPClient) -> TaskChoice:
         help="An example, a task file of the data directory, or a new task of one of the types.",
     )
     for name, reason in broken_tasks_of(client).items():
-        st.warning(text.escape(reason), title=f"{text.escape(name)} is left out", icon=":material/warning:")
+        st.warning(text.sentences(reason), title=f"{text.escape(name)} is left out", icon=":material/warning:")
     return choice_of(client, chosen)
 
 
@@ -241,7 +241,7 @@ def _keep_in_address(
                 **state.to_params(client, held, json_names=json_names, actor=current_actor()),
             }
         except MCPError as error:
-            st.caption(f":material/link_off: The link to this form is not kept: {text.escape(error.message)}")
+            st.caption(f":material/link_off: The link to this form is not kept: {text.sentences(error.message)}")
             params = {"task": choice.name}
         others = {name: st.query_params.get_all(name) for name in st.query_params if not state.is_form_param(name)}
         st.query_params.from_dict({**others, **params})

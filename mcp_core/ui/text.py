@@ -12,7 +12,7 @@ from html import unescape
 from urllib.parse import urlsplit
 
 from mcp_core.formats import UNKNOWN, ago, count, file_size, in_place_of, moment, money, rate, ratio, seconds
-from mcp_core.ui.forms.text import plain, quoted
+from mcp_core.ui.forms.text import plain, quoted, sentences
 
 __all__ = [
     "UNKNOWN",
@@ -30,6 +30,7 @@ __all__ = [
     "ratio",
     "safe_markdown",
     "seconds",
+    "sentences",
 ]
 
 _JOINER = "\u2060"

@@ -10,7 +10,7 @@ from loguru import logger
 
 from mcp_core.errors import MCPError
 from mcp_core.security.redaction import redactor
-from mcp_core.ui.text import escape
+from mcp_core.ui.text import sentences
 
 __all__ = ["explained", "fragment"]
 
@@ -30,11 +30,11 @@ def explained() -> Iterator[None]:
     except MCPError as error:
         _log(error)
         st.error(
-            escape(redactor.shapes(error.message)),
+            sentences(redactor.shapes(error.message)),
             title="This part of the page cannot be shown",
             icon=":material/error:",
         )
-        hint = escape(redactor.shapes(error.hint)) if error.hint else _HINT
+        hint = sentences(redactor.shapes(error.hint)) if error.hint else _HINT
         st.markdown(f":material/lightbulb: {hint}")
 
 

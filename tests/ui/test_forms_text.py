@@ -16,6 +16,7 @@ from mcp_core.ui.forms.text import (
     label_from_name,
     plain,
     quoted,
+    sentences,
 )
 from tests.ui.forms_kit import open_form
 
@@ -112,6 +113,28 @@ def test_plain_is_one_line_without_live_markup(text: str) -> None:
 )
 def test_addresses_and_options_are_code(text: str, shown: str) -> None:
     assert plain(text) == shown
+
+
+@given(st.text() | st.text("ab:/@.-<>=~` \\[]w1()", max_size=40) | st.from_regex(r"(`:?[a-z/:]*`[ .(]*){1,4}"))
+def test_what_a_message_names_leaves_no_live_markup(text: str) -> None:
+    shown = sentences(text)
+    assert not ACTIVE.search(outside_code(shown))
+    assert not FOUND_LATER.search(re.sub(r"\\\\", "", outside_code(shown)))
+    assert as_read(shown).replace("`", "").split() == text.replace("`", "").split()
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("Raise `max_tokens`.", "Raise ` max_tokens `\\."),
+        ("The variable `text` is missing.", "The variable ` text ` is missing\\."),
+        ("`a` `b`, (`c: {d: ...}`)", "` a ` ` b `, \\(` c: {d: ...} `\\)"),
+        ("one ` alone and a`b`c", "one \\` alone and a\\`b\\`c"),
+        ("`:material/home:`", plain("`:material/home:`")),
+    ],
+)
+def test_what_a_message_names_is_code(text: str, shown: str) -> None:
+    assert sentences(text) == shown
 
 
 def test_help_keeps_its_paragraphs() -> None:

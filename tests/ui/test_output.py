@@ -81,12 +81,12 @@ def test_the_cache_is_told_in_words(cache: CacheOutcome, words: str) -> None:
     assert output.cache_words(cache) == words
 
 
-def test_an_error_is_what_happened_and_what_to_do_letter_for_letter() -> None:
+def test_an_error_is_what_happened_and_what_to_do_and_what_it_names_is_code() -> None:
     error = RunError(type="SomethingElse", message="It *broke* [here](http://x).", hint="Mend `it`.")
     page = drawn(status=RunStatus.FAILED, error=error)
     assert page.error[0].proto.title == "The run failed"
     assert page.error[0].value.startswith("It \\*broke\\* \\[` here](http://x `")
-    assert "Mend \\`it\\`" in page.markdown[-1].value
+    assert "Mend ` it `" in page.markdown[-1].value
     assert not page.metric
 
 

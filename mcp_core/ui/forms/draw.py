@@ -22,7 +22,7 @@ from mcp_core.ui.forms.spec import (
     TupleSpec,
     UnionSpec,
 )
-from mcp_core.ui.forms.text import plain
+from mcp_core.ui.forms.text import plain, sentences
 from mcp_core.ui.forms.views import is_wide
 
 __all__ = ["Pen"]
@@ -271,7 +271,7 @@ def _label(meta: Meta, required: bool) -> str:
 
 
 def _help(meta: Meta) -> str | None:
-    return plain(meta.description, paragraphs=True) if meta.description else None
+    return sentences(meta.description, paragraphs=True) if meta.description else None
 
 
 def _constant(spec: Spec) -> bool:

@@ -13,7 +13,7 @@ from mcp_core.ui.forms.draw import Pen
 from mcp_core.ui.forms.nodes import Leaf, ModelNode
 from mcp_core.ui.forms.nodes_switch import build_node
 from mcp_core.ui.forms.spec import MISSING, Kind
-from mcp_core.ui.forms.text import plain, quoted
+from mcp_core.ui.forms.text import plain, quoted, sentences
 
 __all__ = ["FormResult", "load", "model_form", "reveal"]
 
@@ -157,7 +157,7 @@ def _may_bind(node: Any) -> bool:
 def _show_at_fields(pen: Pen, faults: list[Fault]) -> None:
     by_slot: dict[int, list[str]] = {}
     for fault in faults:
-        by_slot.setdefault(id(fault.node), []).append(plain(fault.error.message))
+        by_slot.setdefault(id(fault.node), []).append(sentences(fault.error.message))
     for node, messages in by_slot.items():
         if node in pen.slots:
             pen.slots[node].markdown(f":small[:red[:material/error: {' '.join(messages)}]]")
@@ -173,7 +173,7 @@ def _show_on_top(top: Any, faults: list[Fault], unknown: list[str]) -> None:
     for fault in faults[:MOST_SHOWN]:
         error = fault.error
         given = f" Given: {quoted(error.input)}" if isinstance(error.input, str | int | float) else ""
-        lines.append(f"- {f'**{plain(error.label)}**: ' if error.label else ''}{plain(error.message)}{given}")
+        lines.append(f"- {f'**{plain(error.label)}**: ' if error.label else ''}{sentences(error.message)}{given}")
     if len(faults) > MOST_SHOWN:
         lines.append(f"- and {len(faults) - MOST_SHOWN} more")
     count = len(faults)

@@ -3,7 +3,15 @@
 import re
 from datetime import timedelta
 
-__all__ = ["duration_from_text", "duration_to_iso", "duration_to_text", "label_from_name", "plain", "quoted"]
+__all__ = [
+    "duration_from_text",
+    "duration_to_iso",
+    "duration_to_text",
+    "label_from_name",
+    "plain",
+    "quoted",
+    "sentences",
+]
 
 ACRONYMS = frozenset(
     {"api", "cli", "cpu", "csv", "gpu", "html", "http", "id", "ip", "json", "llm", "sql", "ttl", "uri", "url", "uuid"}
@@ -13,6 +21,8 @@ _MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$&^=:])")
 _FOUND_LATER = re.compile(r"://|(?i:www)\.|@|--|->|<-|[<>~]=|:[\w+-]*[A-Za-z+-][\w+-]*:|:(100|1234):")
 _AROUND = re.compile(r"([(\[{\"'“«]*)(.*?)([)\]}\"'”»….,:;!?]*)", re.DOTALL)
 """Quotes, brackets and the end of a sentence around a word, which are not part of an address."""
+_SPAN = re.compile(r"(?<!\S)(\(?)`([^`\s][^`]*)`(?=[)\]},.:;!?]*(?:\s|$))")
+"""What a message of ours names as it is typed, `like this`."""
 _ICON = ":material/"
 _SECOND = 1_000_000
 _UNITS = {
@@ -69,6 +79,29 @@ def _escaped(text: str) -> str:
 def _code(text: str) -> str:
     fence = "`" * (max((len(run) for run in re.findall(r"`+", text)), default=0) + 1)
     return f"{fence} {text} {fence}"
+
+
+def sentences(text: str, *, paragraphs: bool = False) -> str:
+    """A message of ours as Markdown: what stands in backticks becomes code, all else is shown as by `plain`.
+
+    Args:
+        paragraphs: as for `plain`.
+    """
+    if paragraphs:
+        return "\n\n".join(sentences(part) for part in re.split(r"\n\s*\n", text.strip()))
+    shown, end = "", 0
+    for span in _SPAN.finditer(text):
+        if _ICON not in span[2]:
+            shown += f"{_between(text[end : span.start()], after=shown)}{_escaped(span[1])}{quoted(span[2], limit=400)}"
+            end = span.end()
+    return (shown + _between(text[end:], after=shown)).rstrip()
+
+
+def _between(text: str, *, after: str) -> str:
+    """Text beside spans of code, with the blanks that keep it apart from them."""
+    shown = plain(text)
+    lead = " " if after and text[:1].isspace() else ""
+    return f"{lead}{shown} " if shown and text[-1:].isspace() else f"{lead}{shown}"
 
 
 def quoted(value: object, limit: int = 60) -> str:
