@@ -50,7 +50,12 @@ class MCPError(Exception):
     Args:
         message: what happened, as one sentence for a person.
         hint: what the person can do about it; empty where there is nothing to do.
+
+    Attributes:
+        run_id: the run that was refused for it and is in the history as failed; empty where there is none.
     """
+
+    run_id = ""
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)

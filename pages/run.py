@@ -45,19 +45,25 @@ with run_slot:
             args=(choice,),
         )
         priority = task_form.priority_picker()
-    forecast.forecast(client, filled.config, filled.variables)
+    forecast_slot = st.container()
 
+refused = False
 with right:
     if pressed and filled.config is not None and filled.variables is not None:
         try:
             handle = client.submit(filled.config, filled.variables, actor=current_actor(), priority=priority)
             st.query_params["run"] = handle.id
         except MCPError as error:
+            refused = True
             live.refused(error)
     if (run_id := st.query_params.get("run")) and link_check.is_run(client, run_id):
         run = live.live_view(client, run_id)
         if run is not None and run.status.is_final:
             actions.run_actions(client, run, form_link=filled.link)
             actions.exchange_view(client, run)
-    else:
+    elif not refused:
         live.nothing_yet()
+
+if not refused:  # then the reason is told already, beside it
+    with forecast_slot:
+        forecast.forecast(client, filled.config, filled.variables)

@@ -143,6 +143,7 @@ class Endings:
         )
         try:
             self._store.save_run(refused, settlement=self._guard.release(run))
+            error.run_id = run.id
         except StoreError as store_error:
             logger.error("Run {} was refused and cannot be recorded: {}", run.id, store_error)
         _log(refused, redactor.shapes(str(error)))

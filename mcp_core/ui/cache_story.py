@@ -29,14 +29,13 @@ def cache_story(client: MCPClient, run: Run) -> None:
 
 def _hit(client: MCPClient, run: Run) -> None:
     original = run.cache.original_run_id
-    first: Run | None = None
     if original and original != run.id:
         run_details.run_button("First answered in this run", original, key="go_original")
         try:
-            first = client.runs.get(original)
+            client.runs.get(original)
         except MCPError:
             st.caption("The run that first got this answer is not in the history any more.")
-    words = hit_words(run.cache, None if first is None else first.duration_seconds)
+    words = hit_words(run.cache)
     st.caption(f":material/bolt: {text.sentences(words)}")
 
 

@@ -11,6 +11,7 @@ from mcp_core.models import Run, RunStatus, utcnow
 from mcp_core.ui import output, text
 from mcp_core.ui.client import current_actor
 from mcp_core.ui.follow import Following
+from mcp_core.ui.links import PAGES
 from mcp_core.ui.palette import BADGES, ICONS, label
 from mcp_core.ui.trouble import fragment
 
@@ -66,6 +67,13 @@ def refused(error: MCPError) -> None:
     st.error(text.sentences(error.message), title="The run was not started", icon=":material/error:")
     if error.hint:
         st.markdown(f":material/lightbulb: {text.sentences(error.hint)}")
+    if error.run_id:
+        st.page_link(
+            PAGES["history"],
+            label="It is in the history",
+            icon=":material/history:",
+            query_params={"run": error.run_id},
+        )
 
 
 def show(run: Run) -> None:

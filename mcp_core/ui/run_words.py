@@ -56,12 +56,8 @@ def part_words(name: str) -> str:
     return _PARTS.get(name) or escape(name.strip("()").replace("_", " "))
 
 
-def hit_words(outcome: CacheOutcome, first_took: float | None) -> str:
-    """Where an answer came from, how old it was and what it spared, as sentences.
-
-    Args:
-        first_took: seconds the run took that first got it; None where unknown.
-    """
+def hit_words(outcome: CacheOutcome) -> str:
+    """Where an answer came from, how old it was and what it spared, as sentences."""
     age = outcome.age_seconds
     if outcome.outcome == "hit" and age == 0:
         words = "An equal call was under way, and its answer served here too."
@@ -70,8 +66,6 @@ def hit_words(outcome: CacheOutcome, first_took: float | None) -> str:
         words = f"The answer came from the cache{old}."
         if outcome.outcome == "stale":
             words += " It was out of date, but nobody had a newer one."
-    if first_took is not None:
-        words += f" Getting it took {seconds(first_took)}."
     saved = [] if outcome.saved_seconds is None else [seconds(outcome.saved_seconds)]
     if outcome.saved_usd is not None and outcome.saved_usd > Decimal(0):
         saved.append(money(outcome.saved_usd))

@@ -25,6 +25,7 @@ register_widget("model", render_model)
 
 _TASK = "run.task"
 _ADDRESS = "run.address"
+_MOST_NAMED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +80,19 @@ def task_picker(client: MCPClient) -> TaskChoice:
         format_func=lambda name: title_of(client, name),
         help="An example, a task file of the data directory, or a new task of one of the types.",
     )
-    for name, reason in broken_tasks_of(client).items():
-        st.warning(text.sentences(reason), title=f"{text.escape(name)} is left out", icon=":material/warning:")
+    _left_out(broken_tasks_of(client))
     return choice_of(client, chosen)
+
+
+def _left_out(broken: Mapping[str, str]) -> None:
+    """Name the task files that cannot be used in one line; why is folded in."""
+    if not broken:
+        return
+    named = ", ".join(text.escape(name) for name in list(broken)[:_MOST_NAMED])
+    more = f" and {len(broken) - _MOST_NAMED:,} more" if len(broken) > _MOST_NAMED else ""
+    with st.expander(f"Left out: {named}{more}", icon=":material/warning:"):
+        for name, reason in broken.items():
+            st.markdown(f"**{text.escape(name)}**: {text.sentences(reason)}")
 
 
 def priority_picker() -> Priority:

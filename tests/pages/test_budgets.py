@@ -128,7 +128,13 @@ def test_the_form_warns_of_a_run_that_would_be_refused(priced: Panel) -> None:
     assert [warning.proto.title for warning in page.warning] == ["It would be refused"]
     assert "$10.00 of $10.00 left this month" in shown(page).replace("\\", "")
     page.button(key="run.start").click().run()
-    assert "The run was not started" in shown(page)
+    words = shown(page)
+    assert "The run was not started" in words
+    assert "It would be refused" not in words, "the reason is told once"
+    assert "The answer shows here" not in words
+    assert "It is in the history" in [link.value for link in page.page_link]
+    (run,), _ = priced.client.runs.list()
+    assert run.id in str([link.proto for link in page.page_link])
     assert priced.server.calls == 0
 
 

@@ -154,7 +154,9 @@ def test_a_broken_task_file_is_named_and_the_others_stay(panel: Panel, tmp_path:
     page = panel.open("run", task="mine")
     assert page.selectbox(key="run.task").value == "mine"
     assert "This task takes no variables" in shown(page)
-    assert "broken\\.yaml is left out" in page.warning[0].proto.title
+    assert [box.label for box in page.expander if "Left out" in box.label] == ["Left out: broken\\.yaml"]
+    assert "broken" not in " ".join(warning.value for warning in page.warning)
+    assert "The template has an error" in shown(page)
 
 
 def test_before_the_local_model_is_there_the_form_tells_that_it_is_fetched(

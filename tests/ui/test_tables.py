@@ -90,10 +90,8 @@ def test_a_result_that_was_made_anew_is_no_asked_model() -> None:
 
 def test_a_hit_tells_where_it_came_from() -> None:
     hit = CacheOutcome(outcome="hit", age_seconds=90.0, saved_seconds=2.5, saved_usd=Decimal("0.02"))
-    assert hit_words(hit, 3.0) == (
-        "The answer came from the cache, 1 min 30 s old. Getting it took 3.0 s. That saved 2.5 s and $0.02."
-    )
+    assert hit_words(hit) == "The answer came from the cache, 1 min 30 s old. That saved 2.5 s and $0.02."
     shared = CacheOutcome(outcome="hit", age_seconds=0.0)
-    assert hit_words(shared, None) == "An equal call was under way, and its answer served here too."
+    assert hit_words(shared) == "An equal call was under way, and its answer served here too."
     stale = CacheOutcome(outcome="stale", age_seconds=5.0, saved_seconds=1.0)
-    assert "It was out of date" in hit_words(stale, None)
+    assert "It was out of date" in hit_words(stale)
