@@ -20,7 +20,7 @@ from mcp_core.cache.memory import MemoryCache
 from mcp_core.cache.tiered import TieredCache
 from mcp_core.control import CancelToken
 from mcp_core.errors import CacheError, ConfigurationError, MCPError
-from mcp_core.formats import count
+from mcp_core.formats import count, file_size
 from mcp_core.providers.base import CachePolicy, CallScope, ChatRequest, Message
 from mcp_core.providers.config import LOCAL, local_alias
 from mcp_core.providers.model_file import is_intact, model_path
@@ -153,7 +153,7 @@ def _data_dir(settings: Settings) -> Check:
             f"{path} cannot be written: {error.strerror or error}.",
             "Set MCP_DATA_DIR to a directory of your own.",
         )
-    text = f"{path} is writable and has {free / 1e9:,.1f} GB free."
+    text = f"{path} is writable and has {file_size(free)} free."
     if free < _SPACE:
         return Check("data directory", "warn", text, "Free some space: the local model alone takes 100 MB.")
     return Check("data directory", "ok", text)
@@ -171,8 +171,8 @@ def _memory(settings: Settings) -> Check:
     for note in notes(settings):
         if note.topic == "memory":
             return Check("memory", "warn", note.text, note.hint)
-    free, needed = free_memory() / 1e6, MODEL_BYTES / 1e6
-    return Check("memory", "ok", f"{free:,.0f} MB of memory are free; the local model takes about {needed:,.0f} MB.")
+    free, needed = file_size(free_memory()), file_size(MODEL_BYTES)
+    return Check("memory", "ok", f"{free} of memory are free; the local model takes about {needed}.")
 
 
 def _history(settings: Settings) -> Check:
@@ -181,7 +181,7 @@ def _history(settings: Settings) -> Check:
     return Check(
         "history",
         "ok",
-        f"{count(info['runs'], 'runs')} in {info['dialect']} ({info['place']}), {info['size_bytes'] / 1e6:,.1f} MB, "
+        f"{count(info['runs'], 'runs')} in {info['dialect']} ({info['place']}), {file_size(info['size_bytes'])}, "
         f"schema {info['schema_version']}.",
     )
 
@@ -201,7 +201,7 @@ def _cache(settings: Settings) -> Check:
     if found is None or found.body != body:
         raise CacheError("The cache does not give back what it was given.", hint="Clear it: `cache clear`.")
     sealed = ", encrypted" if settings.cache_encryption == "on" else ""
-    text = f"{settings.cache_backend}: {count(held.entries, 'entries')}, {held.size_bytes / 1e6:,.1f} MB{sealed}."
+    text = f"{settings.cache_backend}: {count(held.entries, 'entries')}, {file_size(held.size_bytes)}{sealed}."
     unreadable = min(held.entries, _TRIED) - readable
     if unreadable > 0:
         return Check(

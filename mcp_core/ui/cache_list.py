@@ -44,12 +44,15 @@ def cache_entries(client: MCPClient, held: CacheSize) -> None:
     slot = st.container()
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         with st.container(horizontal=True, width="content"):
-            if wanted != EntryFilter() and st.button(
-                f"Forget {text.count(meant.entries, 'entries')}",
-                icon=":material/delete:",
-                key="forget_meant",
-                disabled=not meant.entries,
-                help="All that the search and the filters above mean, on every page of the list.",
+            if (
+                wanted != EntryFilter()
+                and meant.entries
+                and st.button(
+                    f"Forget {text.count(meant.entries, 'entries')}",
+                    icon=":material/delete:",
+                    key="forget_meant",
+                    help="All that the search and the filters above mean, on every page of the list.",
+                )
             ):
                 _confirm_forget(client, wanted, current_actor())
             if st.button("Clear the cache", icon=":material/delete_sweep:", key="clear_cache"):
@@ -129,7 +132,7 @@ def _table(items: list[Item], order: Order) -> Item | None:
             "state": [f"{state_of(item)}, pinned" if item.pinned else state_of(item) for item in items],
             "hits": [item.hits for item in items],
             "saved": [item.saved_seconds for item in items],
-            "size": [item.size_bytes for item in items],
+            "size": [item.size_bytes / 1000 for item in items],
             "cost": [None if item.cost_usd is None else float(item.cost_usd) for item in items],
             "latency": [item.latency_seconds for item in items],
             "key": [item.key[:12] for item in items],
@@ -148,8 +151,8 @@ def _table(items: list[Item], order: Order) -> Item | None:
             "state": "State",
             "hits": column("Hits", format="localized", help="How often it has answered since it was stored."),
             "saved": column("Saved", format="%.1f s", help="What its hits have saved."),
-            "size": column("Size", format="bytes"),
-            "cost": column("Cost", format="$%.6f", help="What the original call cost."),
+            "size": column("Size", format="%.1f kB"),
+            "cost": column("Cost", format="$%.6g", help="What the original call cost."),
             "latency": column("Took", format="%.2f s", help="How long the original call took."),
             "key": st.column_config.TextColumn("Key", help="Beginning of the hash that names the entry."),
         },

@@ -105,7 +105,7 @@ def _breakdown_table(rows: list[dict[str, Any]], group: Breakdown) -> None:
             "ratio": [None if row["hit_ratio"] is None else row["hit_ratio"] * 100 for row in rows],
             "money": [float(row["saved_usd"]) for row in rows],
             "time": [row["saved_seconds"] for row in rows],
-            "stored": [row["stored_bytes"] for row in rows],
+            "stored": [row["stored_bytes"] / 1000 for row in rows],
             "evictions": [row["evictions"] for row in rows],
         }
     )
@@ -120,9 +120,9 @@ def _breakdown_table(rows: list[dict[str, Any]], group: Breakdown) -> None:
             "misses": column("Misses", format="localized"),
             "stale": column("Stale", format="localized", help="Expired answers that were given all the same."),
             "ratio": column("Hit ratio", format="%.0f %%"),
-            "money": column("Money saved", format="$%.6f"),
+            "money": column("Money saved", format="$%.6g"),
             "time": column("Time saved", format="%.1f s"),
-            "stored": column("Stored", format="bytes", help="Bytes of the answers that were remembered."),
+            "stored": column("Stored", format="%.1f kB", help="Size of the answers that were remembered."),
             "evictions": column("Pushed out", format="localized", help="Entries that had to make room for others."),
         },
         key="cache_by_table",

@@ -36,7 +36,7 @@ def _badges(colours: Mapping[str, str]) -> dict[str, Any]:
 
 _TIME = {"format": "YYYY-MM-DD HH:mm:ss"}
 _SECONDS = {"format": "%.2f s"}
-_DOLLARS = {"format": "$%.6f"}
+_DOLLARS = {"format": "$%.6g"}
 _WHOLE = {"format": "localized"}
 
 COLUMNS: Final[Mapping[str, Column]] = {

@@ -103,7 +103,7 @@ def test_a_link_to_the_cache_with_a_wrong_value_shows_the_rest(panel: Panel) -> 
         ({"var.tone": "loud"}, "var.tone = “loud”: the task has no such variable; it takes text."),
         (
             {"task": "rewrite", "var.tone": "loud"},
-            "var.tone = “loud”: The variable `tone` is 'loud', allowed",
+            "var.tone = “loud”: The variable ` tone ` is 'loud', allowed",
         ),
     ],
     ids=lambda value: " ".join(f"{k}={v}" for k, v in value.items()) if isinstance(value, dict) else "",
