@@ -5,6 +5,7 @@ import streamlit as st
 from mcp_core.ui import cache_list, cache_settings, cache_view, current_client, filters, link_check
 
 client = current_client()
+link_check.check_names("cache")
 link_check.check_cache()
 held = cache_view.held_or_why(client)
 cache_view.cache_figures(client, filters.span_picker(), held)

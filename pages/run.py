@@ -18,6 +18,7 @@ from mcp_core.ui import (
 )
 
 client = current_client()
+link_check.check_names("run")
 left, right = st.columns(2, gap="medium")
 
 with left:

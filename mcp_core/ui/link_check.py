@@ -1,5 +1,6 @@
 """The links to the pages of history and cache, checked before anything is drawn by them."""
 
+from collections.abc import Collection, Mapping
 from datetime import date, datetime
 
 import streamlit as st
@@ -8,12 +9,31 @@ from mcp_core.api.client import MCPClient
 from mcp_core.errors import ConfigurationError
 from mcp_core.store import SORTS, RunSort
 from mcp_core.ui import link_notes
-from mcp_core.ui.filters import RANGES, Span, range_label, types_of, viewer_zone
+from mcp_core.ui.filters import FILTER_KEYS, RANGES, Span, range_label, types_of, viewer_zone
+from mcp_core.ui.links import PageName
 from mcp_core.ui.palette import CACHE_COLOURS, STATUS_COLOURS, label
+from mcp_core.ui.state import FORM_PARAMS, is_form_param
 from mcp_core.ui.table_look import PAGE_SIZES
 from mcp_core.ui.tables import COLUMNS
 
-__all__ = ["check_cache", "check_list", "check_span", "is_run"]
+__all__ = ["check_cache", "check_list", "check_names", "check_span", "is_run"]
+
+_SPAN = ("range", "range_from", "range_to")
+_NAMES: Mapping[PageName, Collection[str]] = {
+    "run": ("run", *FORM_PARAMS),
+    "history": ("run", "sort", "before", "cols", "rows", *FILTER_KEYS, *_SPAN),
+    "cache": ("cache_by", "cache_order", "cache_q", *_SPAN),
+}
+"""Page -> what its address may say, beside what the form of a run does."""
+
+
+def check_names(page: PageName) -> None:
+    """Note and take out what the link says that this page knows nothing of."""
+    known = _NAMES[page]
+    for name in list(st.query_params):
+        if name not in known and not (page == "run" and is_form_param(name)):
+            link_notes.note(name, st.query_params[name], f"this page knows {', '.join(known)}.")
+            st.query_params.pop(name, None)
 
 
 def is_run(client: MCPClient, run_id: str) -> bool:

@@ -42,6 +42,9 @@ def test_all_is_well(cli: Cli, data_dir: Path) -> None:
     assert result.json["ok"] is True
     found = {check["name"]: check["status"] for check in result.json["checks"]}
     assert set(found.values()) == {"ok"}
+    told = " ".join(check["message"] for check in result.json["checks"])
+    assert "the local model takes about 400 MB." in told
+    assert "0 entries, 0 B" in told
     assert list(found) == [
         "python",
         "packages",

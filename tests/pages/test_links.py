@@ -55,6 +55,21 @@ def test_a_link_to_the_history_with_a_wrong_value_shows_the_rest(
     assert lines(page) == [], "and goes when something else is asked for"
 
 
+@pytest.mark.parametrize(
+    ("page", "name", "known"),
+    [("history", "columns", "cols"), ("run", "priority", "draft"), ("cache", "order", "cache_order")],
+)
+def test_a_link_that_says_what_the_page_knows_nothing_of(panel: Panel, page: str, name: str, known: str) -> None:
+    opened = panel.open(page, **{name: "foo"})
+    assert not opened.exception
+    (line,) = lines(opened)
+    assert line.startswith(f"The link has {name} = “foo”: this page knows ")
+    assert known in line
+    assert name not in opened.query_params
+    opened.run()
+    assert lines(opened) == [line], "it stays while the page redraws itself"
+
+
 def test_everything_wrong_with_a_link_is_said_and_bounded(panel: Panel) -> None:
     panel.open()
     seed(panel.client.store, week_of_runs(3))
