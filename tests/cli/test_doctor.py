@@ -1,6 +1,7 @@
 """`doctor`: every finding, with what to do about it."""
 
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -114,6 +115,12 @@ def test_a_data_directory_that_is_a_file_is_a_finding(
     assert "MCP_DATA_DIR" in found["data directory"]["hint"]
 
 
+def patiently(works: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not works():
+        assert time.monotonic() < deadline
+
+
 def test_redis_is_tried_where_it_is_named(cli: Cli, checks: Checks, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MCP_REDIS_URL", f"redis://:hunter2hunter2@127.0.0.1:{closed_port()}/0")
     away = cli("doctor", "--json")
@@ -127,9 +134,10 @@ def test_redis_is_tried_where_it_is_named(cli: Cli, checks: Checks, monkeypatch:
     assert cli("health", "--json").json["sharing_trouble"]
     with valkey() as server:
         monkeypatch.setenv("MCP_REDIS_URL", f"redis://127.0.0.1:{server.port}/0")
-        assert checks()["redis"]["status"] == "ok"
-        assert "Redis answers" in cli("health").out
-        assert cli("health", "--json").json["sharing_trouble"] == ""
+        # A server on a busy machine may take longer than anybody waits for it.
+        patiently(lambda: checks()["redis"]["status"] == "ok")
+        patiently(lambda: "Redis answers" in cli("health").out)
+        patiently(lambda: cli("health", "--json").json["sharing_trouble"] == "")
 
 
 def test_little_space_is_a_finding(checks: Checks, data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
