@@ -3,7 +3,8 @@
     python benchmarks/calls.py [--json] [--rounds 300]
 
 Peers (requests-cache, diskcache, openai, litellm, langchain-openai) are measured in the same run where they are
-installed: `pip install diskcache openai litellm langchain-openai langchain-community`.
+installed: `pip install diskcache openai litellm fastapi orjson soundfile langchain-openai langchain-community`. The
+three after litellm are what its cache loads.
 """
 
 import argparse
