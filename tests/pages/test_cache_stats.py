@@ -111,7 +111,8 @@ def test_three_ways_to_count_agree(panel: Panel, capsys: pytest.CaptureFixture[s
     assert _metric(page, "Time saved") == formats.seconds(told["saved_seconds"])
     assert _metric(page, "Entries") == f"{size.entries:,}"
     table = next(found.value for found in page.dataframe if "evictions" in found.value.columns)
-    rows = [[row["name"], row["hits"], row["misses"], row["stale"], row["stored_bytes"]] for row in told["by"]["model"]]
+    names = ("name", "hits", "misses", "stale")
+    rows = [[*(row[name] for name in names), row["stored_bytes"] / 1000] for row in told["by"]["model"]]  # in kB
     assert table[["model", "hits", "misses", "stale", "stored"]].to_numpy().tolist() == rows
     alts = [chart.proto.alt for chart in page.get("plotly_chart")]
     outcomes = ", ".join(f"{expected[many]} {one}" for many, one in (("hits", "hit"), ("stale", "stale")))
