@@ -49,7 +49,8 @@ def test_kill_9(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPa
         with gate("mine") as opened:
             mine = heir.submit(Probe(act="wait", gate="mine"))
             until(is_running(mine))
-            assert heir.runs.get(running_id).status is RunStatus.RUNNING
+            # That it has begun is written with whatever is written next, its heartbeat at the latest.
+            until(lambda: heir.runs.get(running_id).status is RunStatus.RUNNING)
             doomed.send_signal(signal.SIGKILL)
             doomed.communicate()
             until(lambda: heir.runs.get(running_id).status is RunStatus.INTERRUPTED, 30)
